@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* Requests to the lab outside the guest: a line out, a line back. */
+#define _GNU_SOURCE
+#include "host.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "runner.h"
+
+#define CHUNK 32768u	/* bytes of a BAR in one request; two digits each */
+#define LINE_SIZE (2 * CHUNK + 256)
+#define ANSWER_MS 20000
+
+static void wait_ready(int fd, short events)
+{
+	struct pollfd p = { .fd = fd, .events = events };
+
+	if (poll(&p, 1, ANSWER_MS) != 1 || !(p.revents & events))
+		fail_msg("the host port does not answer (revents 0x%x)",
+			 p.revents);
+}
+
+static void send_line(int fd, const char *line, size_t length)
+{
+	size_t sent = 0;
+
+	while (sent < length) {
+		ssize_t n;
+
+		wait_ready(fd, POLLOUT);
+		n = write(fd, line + sent, length - sent);
+		if (n < 0 && errno != EAGAIN)
+			fail_msg("host port: %s", strerror(errno));
+		if (n > 0)
+			sent += n;
+	}
+}
+
+static void receive_line(int fd, char *line, size_t size)
+{
+	size_t got = 0;
+
+	for (;;) {
+		ssize_t n;
+
+		wait_ready(fd, POLLIN);
+		n = read(fd, line + got, size - 1 - got);
+		if (n == 0 || (n < 0 && errno != EAGAIN))
+			fail_msg("host port: %s",
+				 n ? strerror(errno) : "nobody outside");
+		if (n > 0)
+			got += n;
+		if (got && line[got - 1] == '\n')
+			break;
+		if (got == size - 1)
+			fail_msg("host port: answer too long");
+	}
+	line[got - 1] = '\0';
+}
+
+/* Sends `line` (LINE_SIZE large) and leaves in it what follows "ok". */
+static void ask(char *line)
+{
+	const char *path = need_env("P2PMR_HOST");
+	int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+
+	if (fd < 0)
+		fail_msg("%s: %s", path, strerror(errno));
+	send_line(fd, line, strlen(line));
+	receive_line(fd, line, LINE_SIZE);
+	close(fd);
+	if (strncmp(line, "ok", 2))
+		fail_msg("the host answers: %s", line);
+	memmove(line, line + 2 + (line[2] == ' '), strlen(line + 2) + 1);
+}
+
+static char *new_line(void)
+{
+	char *line = malloc(LINE_SIZE);
+
+	assert_non_null(line);
+	return line;
+}
+
+static size_t min_size(size_t a, size_t b)
+{
+	return a < b ? a : b;
+}
+
+void host_read(int bar, size_t offset, uint8_t *bytes, size_t length)
+{
+	char *line = new_line();
+
+	while (length) {
+		size_t part = min_size(length, CHUNK);
+
+		snprintf(line, LINE_SIZE, "bar-read %d %zu %zu\n", bar, offset,
+			 part);
+		ask(line);
+		if (strlen(line) != 2 * part)
+			fail_msg("the host sent %zu digits for %zu bytes",
+				 strlen(line), part);
+		for (size_t i = 0; i < part; i++) {
+			char digits[3] = { line[2 * i], line[2 * i + 1] };
+
+			bytes[i] = strtoul(digits, NULL, 16);
+		}
+		bytes += part;
+		offset += part;
+		length -= part;
+	}
+	free(line);
+}
+
+void host_write(int bar, size_t offset, const uint8_t *bytes, size_t length)
+{
+	static const char digits[] = "0123456789abcdef";
+	char *line = new_line();
+
+	while (length) {
+		size_t part = min_size(length, CHUNK);
+		char *at = line + snprintf(line, LINE_SIZE, "bar-write %d %zu ",
+					   bar, offset);
+
+		for (size_t i = 0; i < part; i++) {
+			*at++ = digits[bytes[i] >> 4];
+			*at++ = digits[bytes[i] & 15];
+		}
+		*at++ = '\n';
+		*at = '\0';
+		ask(line);
+		bytes += part;
+		offset += part;
+		length -= part;
+	}
+	free(line);
+}
+
+void host_fill(int bar, size_t offset, size_t length, uint8_t byte)
+{
+	char *line = new_line();
+
+	snprintf(line, LINE_SIZE, "bar-fill %d %zu %zu %u\n", bar, offset,
+		 length, byte);
+	ask(line);
+	free(line);
+}
+
+void host_sha256(int bar, size_t offset, size_t length,
+		 char hex[SHA256_HEX_LENGTH + 1])
+{
+	char *line = new_line();
+
+	snprintf(line, LINE_SIZE, "bar-sha256 %d %zu %zu\n", bar, offset,
+		 length);
+	ask(line);
+	assert_int_equal(strlen(line), SHA256_HEX_LENGTH);
+	memcpy(hex, line, SHA256_HEX_LENGTH + 1);
+	free(line);
+}
+
+void guest_sha256(const uint8_t *bytes, size_t length,
+		  char hex[SHA256_HEX_LENGTH + 1])
+{
+	int fd = memfd_create("digest", MFD_CLOEXEC);
+	char command[64];
+	FILE *pipe;
+
+	assert_true(fd >= 0);
+	for (size_t done = 0; done < length;) {
+		ssize_t n = write(fd, bytes + done, length - done);
+
+		if (n <= 0)
+			fail_msg("memfd: %s", strerror(errno));
+		done += n;
+	}
+	snprintf(command, sizeof(command), "sha256sum /proc/%d/fd/%d",
+		 getpid(), fd);
+	pipe = popen(command, "r");
+	assert_non_null(pipe);
+	assert_int_equal(fread(hex, 1, SHA256_HEX_LENGTH, pipe),
+			 SHA256_HEX_LENGTH);
+	hex[SHA256_HEX_LENGTH] = '\0';
+	while (fgetc(pipe) != EOF)
+		;
+	assert_int_equal(pclose(pipe), 0);
+	close(fd);
+}

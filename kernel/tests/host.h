@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The BAR's bytes as the machine outside the guest sees them: requests over
+ * the lab's host port, to look at and to change the file behind a BAR
+ * without the guest's CPU or the device under test having a hand in it.
+ */
+#ifndef P2PMR_TESTS_HOST_H
+#define P2PMR_TESTS_HOST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+void host_read(int bar, size_t offset, uint8_t *bytes, size_t length);
+void host_write(int bar, size_t offset, const uint8_t *bytes, size_t length);
+void host_fill(int bar, size_t offset, size_t length, uint8_t byte);
+
+#define SHA256_HEX_LENGTH 64
+void host_sha256(int bar, size_t offset, size_t length,
+		 char hex[SHA256_HEX_LENGTH + 1]);
+/* The same digest of memory of this process, by the sha256sum program. */
+void guest_sha256(const uint8_t *bytes, size_t length,
+		  char hex[SHA256_HEX_LENGTH + 1]);
+
+#endif
