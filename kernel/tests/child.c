@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* A second process of a test, see child.h. */
+#include "child.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "runner.h"
+
+#define PATIENCE_MS 30000
+
+void child_start(struct child *child, void (*run)(int socket, void *argument),
+		 void *argument)
+{
+	pid_t parent = getpid();
+	int ends[2];
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
+				    ends), 0);
+	fflush(stdout);
+	fflush(stderr);
+	child->pid = fork();
+	assert_true(child->pid >= 0);
+	if (!child->pid) {
+		close(ends[0]);
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		if (getppid() != parent)
+			_exit(1);
+		run(ends[1], argument);
+		fflush(stdout);
+		_exit(0);
+	}
+	close(ends[1]);
+	child->socket = ends[0];
+}
+
+void child_finish(struct child *child)
+{
+	int status;
+
+	assert_int_equal(waitpid(child->pid, &status, 0), child->pid);
+	close(child->socket);
+	if (!WIFEXITED(status) || WEXITSTATUS(status))
+		fail_msg("the other process ended with wait status 0x%x",
+			 status);
+}
+
+void child_kill(struct child *child)
+{
+	int status;
+
+	assert_int_equal(kill(child->pid, SIGKILL), 0);
+	assert_int_equal(waitpid(child->pid, &status, 0), child->pid);
+	close(child->socket);
+	assert_true(WIFSIGNALED(status));
+}
+
+void send_message(int socket, const void *message, size_t size)
+{
+	if (send(socket, message, size, MSG_NOSIGNAL) != (ssize_t)size)
+		fail_msg("the other process is gone: %s", strerror(errno));
+}
+
+void receive_message(int socket, void *message, size_t size)
+{
+	struct pollfd p = { .fd = socket, .events = POLLIN };
+	ssize_t n;
+
+	if (poll(&p, 1, PATIENCE_MS) != 1)
+		fail_msg("the other process says nothing");
+	n = recv(socket, message, size, 0);
+	if (n != (ssize_t)size)
+		fail_msg("the other process sent %zd bytes, not %zu", n, size);
+}

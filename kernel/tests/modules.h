@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The kernel modules from user space: loading, unloading, reference counts,
+ * parameters.
+ */
+#ifndef P2PMR_TESTS_MODULES_H
+#define P2PMR_TESTS_MODULES_H
+
+#include <stdbool.h>
+
+#define CORE_MODULE "p2pmr"
+#define VERBS_MODULE "p2pmr_verbs"
+
+bool module_is_loaded(const char *module);
+
+/* References held on a loaded module, as /sys/module shows them. */
+int module_references(const char *module);
+
+/*
+ * Waits a little for the count: references may be dropped by a worker after
+ * the call that caused it has returned. Fails the test if it never comes.
+ */
+void expect_references(const char *module, int expected);
+
+/* modprobe of both modules; must succeed. */
+void modules_load(void);
+/* modprobe -r of both modules; must succeed. */
+void modules_unload(void);
+/* rmmod of one module; true if the kernel did it. */
+bool module_try_remove(const char *module);
+
+/* Sets a bool parameter of a loaded module and returns the former value. */
+bool module_set_bool(const char *module, const char *parameter, bool value);
+
+/* Runs a program with its output on ours; returns its exit status. */
+int run_command(const char *const argv[]);
+
+#endif

@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Registrations over a BAR that must fail, each with its own errno, and
+ * leave nothing behind.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bar.h"
+#include "endpoint.h"
+#include "modules.h"
+#include "runner.h"
+
+#define WINDOW (8 * PAGE)
+#define READ_WRITE (PROT_READ | PROT_WRITE)
+
+static struct device device;
+static int references;
+
+static void set_up(void)
+{
+	device_open(&device);
+	references = module_references(VERBS_MODULE);
+}
+
+static void tear_down(void)
+{
+	expect_references(VERBS_MODULE, references);
+	device_close(&device);
+}
+
+static uint8_t *map_bar(int prot, int flags)
+{
+	uint8_t *bytes = bar_mmap(BAR, NULL, WINDOW, prot, flags, 0);
+
+	if (bytes == MAP_FAILED)
+		fail_msg("mmap: %s", strerror(errno));
+	return bytes;
+}
+
+static void unmap(uint8_t *bytes)
+{
+	assert_int_equal(munmap(bytes, WINDOW), 0);
+}
+
+/* The errno of a registration, 0 if it succeeds (and is undone). */
+static int attempt(void *address, size_t length, int access)
+{
+	struct ibv_mr *mr;
+
+	errno = 0;
+	mr = ibv_reg_mr(device.pd, address, length, access);
+	if (!mr)
+		return errno;
+	assert_int_equal(ibv_dereg_mr(mr), 0);
+	return 0;
+}
+
+static void zero_length(void **state)
+{
+	uint8_t *bar = map_bar(READ_WRITE, MAP_SHARED);
+
+	(void)state;
+	set_up();
+	assert_int_equal(attempt(bar, 0, ACCESS_ALL), EINVAL);
+	assert_int_equal(attempt(bar + 7, 0, ACCESS_ALL), EINVAL);
+	unmap(bar);
+	tear_down();
+}
+
+static void past_the_end(void **state)
+{
+	/* Room of nothing behind the mapping, so that nobody moves in. */
+	uint8_t *room = mmap(NULL, 2 * WINDOW, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *bar;
+
+	(void)state;
+	set_up();
+	assert_true(room != MAP_FAILED);
+	assert_int_equal(munmap(room, 2 * WINDOW), 0);
+	bar = bar_mmap(BAR, room, WINDOW, READ_WRITE, MAP_SHARED | MAP_FIXED,
+		       0);
+	assert_ptr_equal(bar, room);
+	assert_int_equal(attempt(bar, WINDOW, ACCESS_ALL), 0);
+	assert_int_equal(attempt(bar, WINDOW + 1, ACCESS_ALL), EFAULT);
+	assert_int_equal(attempt(bar + WINDOW - 1, 2, ACCESS_ALL), EFAULT);
+	assert_int_equal(attempt(bar + PAGE, WINDOW, ACCESS_ALL), EFAULT);
+	unmap(bar);
+	assert_int_equal(attempt(bar, PAGE, ACCESS_ALL), EFAULT);
+	tear_down();
+}
+
+static void before_the_start(void **state)
+{
+	uint8_t *bar = map_bar(READ_WRITE, MAP_SHARED);
+
+	(void)state;
+	set_up();
+	assert_int_equal(munmap(bar, PAGE), 0);
+	assert_int_equal(attempt(bar + PAGE, PAGE, ACCESS_ALL), 0);
+	assert_int_equal(attempt(bar + PAGE - 1, 2, ACCESS_ALL), EFAULT);
+	unmap(bar);
+	tear_down();
+}
+
+static void hole_between(void **state)
+{
+	uint8_t *bar = map_bar(READ_WRITE, MAP_SHARED);
+
+	(void)state;
+	set_up();
+	assert_int_equal(munmap(bar + 3 * PAGE, PAGE), 0);
+	assert_int_equal(attempt(bar, WINDOW, ACCESS_ALL), EFAULT);
+	assert_int_equal(attempt(bar, 3 * PAGE, ACCESS_ALL), 0);
+	unmap(bar);
+	tear_down();
+}
+
+static void wrapping_range(void **state)
+{
+	uint8_t *bar = map_bar(READ_WRITE, MAP_SHARED);
+	uint8_t *host = mmap(NULL, WINDOW, READ_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const size_t too_long = -(size_t)PAGE;
+
+	(void)state;
+	set_up();
+	assert_int_equal(attempt(bar, too_long, ACCESS_ALL),
+			 attempt(host, too_long, ACCESS_ALL));
+	assert_int_not_equal(attempt(bar, too_long, ACCESS_ALL), 0);
+	unmap(bar);
+	unmap(host);
+	tear_down();
+}
+
+static void check_read_only(uint8_t *bar)
+{
+	assert_int_equal(attempt(bar, WINDOW, IBV_ACCESS_LOCAL_WRITE), EACCES);
+	assert_int_equal(attempt(bar, WINDOW, ACCESS_ALL), EACCES);
+	assert_int_equal(attempt(bar, WINDOW,
+				 IBV_ACCESS_LOCAL_WRITE |
+					 IBV_ACCESS_REMOTE_WRITE),
+			 EACCES);
+	assert_int_equal(attempt(bar, WINDOW,
+				 IBV_ACCESS_LOCAL_WRITE |
+					 IBV_ACCESS_REMOTE_ATOMIC),
+			 EACCES);
+	assert_int_equal(attempt(bar, WINDOW, IBV_ACCESS_REMOTE_READ), 0);
+	assert_int_equal(attempt(bar, WINDOW, 0), 0);
+}
+
+static void read_only_mapping(void **state)
+{
+	uint8_t *bar = map_bar(PROT_READ, MAP_SHARED);
+
+	(void)state;
+	set_up();
+	check_read_only(bar);
+	unmap(bar);
+	tear_down();
+}
+
+static void mapping_made_read_only(void **state)
+{
+	uint8_t *bar = map_bar(READ_WRITE, MAP_SHARED);
+
+	(void)state;
+	set_up();
+	assert_int_equal(attempt(bar, WINDOW, ACCESS_ALL), 0);
+	assert_int_equal(mprotect(bar, WINDOW, PROT_READ), 0);
+	check_read_only(bar);
+	unmap(bar);
+	tear_down();
+}
+
+static void mapping_without_rights(void **state)
+{
+	uint8_t *bar = map_bar(READ_WRITE, MAP_SHARED);
+
+	(void)state;
+	set_up();
+	assert_int_equal(mprotect(bar, WINDOW, PROT_NONE), 0);
+	assert_int_equal(attempt(bar, WINDOW, ACCESS_ALL), EACCES);
+	assert_int_equal(attempt(bar, WINDOW, IBV_ACCESS_REMOTE_READ), EACCES);
+	unmap(bar);
+	tear_down();
+}
+
+static void unsupported_flags(void **state)
+{
+	static const int flags[] = { IBV_ACCESS_MW_BIND, IBV_ACCESS_ZERO_BASED,
+				     IBV_ACCESS_ON_DEMAND, IBV_ACCESS_HUGETLB };
+	uint8_t *bar = map_bar(READ_WRITE, MAP_SHARED);
+
+	(void)state;
+	set_up();
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		print_message("flag 0x%x\n", flags[i]);
+		assert_int_equal(attempt(bar, WINDOW, ACCESS_ALL | flags[i]),
+				 EOPNOTSUPP);
+	}
+	/* An optional flag is one that a driver may ignore. */
+	assert_int_equal(attempt(bar, WINDOW,
+				 ACCESS_ALL | IBV_ACCESS_RELAXED_ORDERING),
+			 0);
+	unmap(bar);
+	tear_down();
+}
+
+/* What the verbs layer itself refuses, it refuses for a BAR too. */
+static void flags_the_kernel_refuses(void **state)
+{
+	static const int flags[] = { 1 << 15, ACCESS_ALL | 1 << 18,
+				     IBV_ACCESS_REMOTE_WRITE,
+				     IBV_ACCESS_REMOTE_ATOMIC };
+	uint8_t *bar = map_bar(READ_WRITE, MAP_SHARED);
+	uint8_t *host = mmap(NULL, WINDOW, READ_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	(void)state;
+	set_up();
+	for (size_t i = 0; i < ARRAY_SIZE(flags); i++) {
+		print_message("flags 0x%x\n", flags[i]);
+		assert_int_equal(attempt(host, WINDOW, flags[i]), EINVAL);
+		assert_int_equal(attempt(bar, WINDOW, flags[i]), EINVAL);
+	}
+	unmap(bar);
+	unmap(host);
+	tear_down();
+}
+
+/* Two mappings side by side, in one range. */
+static void mixed_range(void **state)
+{
+	enum memory_kind neighbour = *(const enum memory_kind *)*state;
+	uint8_t *bytes = mmap(NULL, WINDOW, READ_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	uint8_t *middle = bytes + WINDOW / 2;
+	const int flags = MAP_SHARED | MAP_FIXED;
+
+	set_up();
+	assert_true(bytes != MAP_FAILED);
+	assert_ptr_equal(bar_mmap(BAR, middle, WINDOW / 2, READ_WRITE, flags,
+				  0), middle);
+	if (neighbour != HOST)
+		assert_ptr_equal(bar_mmap(neighbour, bytes, WINDOW / 2,
+					  READ_WRITE, flags, 0), bytes);
+	assert_int_equal(attempt(bytes, WINDOW, ACCESS_ALL), EOPNOTSUPP);
+	assert_int_equal(attempt(middle - 1, 2, ACCESS_ALL), EOPNOTSUPP);
+	assert_int_equal(attempt(bytes, WINDOW / 2, ACCESS_ALL), 0);
+	assert_int_equal(attempt(middle, WINDOW / 2, ACCESS_ALL), 0);
+	unmap(bytes);
+	tear_down();
+}
+
+#define KIND(kind) (&(const enum memory_kind){ kind })
+
+static const struct test tests[] = {
+	TEST("verbs/refused-zero-length", zero_length),
+	TEST("verbs/refused-past-the-end", past_the_end),
+	TEST("verbs/refused-before-the-start", before_the_start),
+	TEST("verbs/refused-hole-between", hole_between),
+	TEST("verbs/refused-wrapping-range", wrapping_range),
+	TEST("verbs/refused-write-to-read-only", read_only_mapping),
+	TEST("verbs/refused-write-after-mprotect", mapping_made_read_only),
+	TEST("verbs/refused-mapping-without-rights", mapping_without_rights),
+	TEST("verbs/refused-unsupported-flags", unsupported_flags),
+	TEST("verbs/refused-invalid-flags", flags_the_kernel_refuses),
+	TEST_OF("verbs/refused-host-and-bar", mixed_range, KIND(HOST)),
+	TEST_OF("verbs/refused-two-bars", mixed_range, KIND(BAR2)),
+};
+
+int main(int argc, char **argv)
+{
+	return run_program(argc, argv, tests, ARRAY_SIZE(tests));
+}
