@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""Building the project for a target: through its CMake build, inside the target's tree
+(its compiler, its headers) but at the host's speed."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+from lab import cache, namespace
+from lab.cpio import Archive
+from lab.errors import LabError
+from lab.progress import Step
+
+SOURCE = Path(__file__).resolve().parent.parent.parent
+
+# Run inside the tree, with the project at /src and this build's folder at /out.
+SCRIPT = """
+kernel=$1
+[ -e /out/build/CMakeCache.txt ] ||
+	cmake -S /src -B /out/build -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+		-DCMAKE_INSTALL_PREFIX=/usr -DP2PMR_KERNEL_DIR=/lib/modules/$kernel/build
+cmake --build /out/build -j "$(nproc)"
+rm -rf /out/installed
+DESTDIR=/out/installed cmake --install /out/build
+cd /out/installed
+# In a tree with merged /usr, /lib is a link that a folder must not replace.
+if [ -d lib ]; then
+	mkdir -p usr
+	cp -a lib usr/
+	rm -r lib
+fi
+# depmod must see the project's modules in their place among all others.
+mkdir -p "usr/lib/modules/$kernel/updates"
+mount --bind "usr/lib/modules/$kernel/updates" "/lib/modules/$kernel/updates"
+depmod --outdir /out/depmod "$kernel"
+cp /out/depmod/lib/modules/"$kernel"/modules.* "usr/lib/modules/$kernel/"
+"""
+
+
+def get(tree):
+    """The project installed for this tree, as an archive, brought up to date; None
+    where there is nothing to build."""
+    if not (SOURCE / "CMakeLists.txt").exists():
+        return None
+    # Two checkouts on one machine do not share what they build.
+    checkout = hashlib.sha256(str(SOURCE).encode()).hexdigest()[:8]
+    name = f"{tree.name}-{tree.kernel}-{checkout}"
+    folder = cache.root() / "builds" / name
+    with cache.locked(f"builds-{name}", waiting_for=f"building for {tree.target.name}"):
+        # Tools stopped half-way may leave objects that look finished.
+        unfinished = folder / "unfinished"
+        if unfinished.exists():
+            cache.remove(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished.touch()
+        with Step(f"{tree.target.name}: building"):
+            _build(tree, folder, unfinished)
+        archive = Archive()
+        archive.tree(folder / "installed", "files")
+        data = archive.data()
+        unfinished.unlink()
+    return data
+
+
+def _build(tree, folder, unfinished):
+    command = namespace.in_tree(
+        tree.root, SCRIPT, arguments=[tree.kernel],
+        binds=[(SOURCE, "/src", False), (folder, "/out", True)])
+    result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                            stderr=subprocess.STDOUT, text=True, errors="replace",
+                            check=False)
+    log = folder / "build.log"
+    log.write_text(result.stdout, encoding="utf-8")
+    if result.returncode < 0:
+        raise LabError(f"{tree.target.name}: the build was stopped")
+    if result.returncode > 0:
+        # A failure of the tools themselves, not an interruption: what is there is sound.
+        unfinished.unlink()
+        raise LabError(f"{tree.target.name}: the build failed:\n{result.stdout.rstrip()}")

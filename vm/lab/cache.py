@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""The cache: where made things live, the locks that keep runs apart, and the one
+way in which something becomes visible (made elsewhere, then renamed)."""
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from lab import namespace
+from lab.progress import Step
+
+
+def root():
+    base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    path = Path(base) / "p2pmr"
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def key(recipe):
+    """A short name for a recipe: the same for the same recipe only."""
+    text = json.dumps(recipe, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def locked(name, waiting_for=None, shared=False):
+    """Holds the lock of that name; the kernel drops it when the holder dies."""
+    folder = root() / "locks"
+    folder.mkdir(exist_ok=True)
+    kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    with open(folder / name, "w", encoding="utf-8") as handle:
+        with Step(f"waiting for another run ({waiting_for or name})"):
+            fcntl.flock(handle, kind)
+        yield
+
+
+def made(kind, name, make):
+    """The folder KIND/NAME of the cache, made by make(folder) if it is not there.
+
+    An interrupted make leaves only a folder under a temporary name, which nobody
+    reads and the next maker removes.
+    """
+    final = root() / kind / name
+    if final.exists():
+        return final
+    final.parent.mkdir(exist_ok=True)
+    with locked(f"{kind}-{name}", waiting_for=f"making {name}"):
+        if final.exists():
+            return final
+        unfinished = final.with_name(f".{name}.unfinished")
+        remove(unfinished)
+        unfinished.mkdir()
+        try:
+            make(unfinished)
+        except BaseException:
+            remove(unfinished)
+            raise
+        unfinished.rename(final)
+    return final
+
+
+def remove(path):
+    """Removes a file or a folder, also one with files of other (sub)users in it."""
+    path = Path(path)
+    if path.is_dir() and not path.is_symlink():
+        namespace.run(["rm", "-rf", "--one-file-system", "--", str(path)])
+    else:
+        path.unlink(missing_ok=True)
+
+
+def replace_file(path, data):
+    """Writes a file so that readers see the old or the new content, never a part."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
+        if isinstance(data, bytes):
+            temporary.write(data)
+        else:
+            shutil.copyfileobj(data, temporary)
+    os.replace(temporary.name, path)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""Reading a kernel log for reports of something wrong: which lines start one, how far
+it goes, and whether it is one of the listed exceptions (docs/reliability.md)."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+EXCEPTIONS_FILE = Path(__file__).resolve().parent.parent / "kernel-log-exceptions.json"
+LONGEST_REPORT = 250
+# A report that does not mark its end is over after this many lines without a stack.
+QUIET_LINES = 12
+
+# "[   12.345678] ", "[   12.345678][  T123] ", and the "<4>" of a raw log
+_PREFIX = re.compile(r"^(?:<\d+>)?\[\s*\d+\.\d+\](?:\[\s*[CT]\d+\])? ?")
+
+# Matched at the start of a message, so that text which only mentions one (a command
+# line, a user program's "traps: ... general protection fault") does not count.
+_STARTS = re.compile(
+    r"""^(?:
+      WARNING:\s                                  # WARN_ON, lockdep, suspicious RCU
+    | (?:watchdog:\s)?BUG:?\s                     # also KASAN, soft lockups, bad pages
+    | kernel\ BUG\ at\s
+    | (?:\w+:\s)?Oops\b
+    | (?:general\ protection|stack\ segment|double\ fault|invalid\ opcode)
+    | UBSAN:\s | KCSAN:\s | KMSAN:\s
+    | refcount_t:\s
+    | (?:list_add|list_del|rcu_head)\S*\ corruption
+    | (?:slab|kmem_cache)\S*:?.*\bObjects\ remaining
+    | kmemleak:\s(?!Kernel\ memory\ leak\ detector\ (?:initialized|disabled)) | unreferenced\ object
+    | INFO:\ task\ .*\ blocked\ for\ more\ than
+    | (?:rcu:\s)?INFO:\ rcu\S*\ .*\bstall | rcu:\ .*\bstall
+    | INFO:\ trying\ to\ register\ non-static\ key
+    | INFO:\ lockdep\ is\ turned\ off
+    | (?:possible|inconsistent|bad)\ .*(?:locking|lock\ state|unlock\ balance)
+    | DMA-API:\ .*(?:leak|error|not\ checked|overlapping)
+    | Kernel\ panic
+    | unregister_netdevice:\ waiting\ for
+    | \S*\ ?page\ allocation\ failure | .*:\ page\ allocation\ failure
+    | NMI\ watchdog:\ Watchdog\ detected
+    )""", re.VERBOSE)
+_STACK = re.compile(r"^\s*(?:<TASK>|\? )?\s*(\w[\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+")
+_RIP = re.compile(r"^RIP: \w+:(\w[\w.]*)\+0x")
+_TRACE = re.compile(r"^\s*Call Trace:")
+_ENDS = re.compile(r"^---\[ end ")
+_NUMBERS = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\d+")
+
+
+@dataclass
+class Report:
+    """One report: its lines as the kernel wrote them."""
+
+    lines: list
+
+    @property
+    def title(self):
+        """The first line without what differs from run to run."""
+        return _NUMBERS.sub("#", message(self.lines[0])).strip()
+
+    @property
+    def stack(self):
+        """The names of the functions on the stack, without the unreliable ones."""
+        names = []
+        for line in self.lines:
+            text = message(line)
+            found = _RIP.match(text) or (None if "? " in text else _STACK.match(text))
+            if found:
+                names.append(found.group(1))
+        return names
+
+
+def message(line):
+    """A line of the log without its timestamp."""
+    return _PREFIX.sub("", line.rstrip("\r\n"))
+
+
+def reports(text):
+    """All reports in a log, exceptions included."""
+    lines = text.splitlines()
+    found, number = [], 0
+    while number < len(lines):
+        text_here = message(lines[number])
+        if _STARTS.match(text_here) or _TRACE.match(text_here):
+            end = _end_of_report(lines, number)
+            found.append(Report(lines[number:end]))
+            number = end
+        else:
+            number += 1
+    return found
+
+
+def bad_reports(text, exceptions=None):
+    """The reports that make a guest's result worthless."""
+    if exceptions is None:
+        exceptions = listed_exceptions()
+    return [report for report in reports(text)
+            if {"title": report.title, "stack": report.stack} not in exceptions]
+
+
+def listed_exceptions():
+    entries = json.loads(EXCEPTIONS_FILE.read_text(encoding="utf-8"))
+    return [{"title": entry["title"], "stack": entry["stack"]} for entry in entries]
+
+
+def _end_of_report(lines, start):
+    """The number of the line after a report: its end mark, or where it goes quiet."""
+    quiet = 0
+    for number in range(start, min(len(lines), start + LONGEST_REPORT)):
+        text = message(lines[number])
+        if _ENDS.match(text):
+            return number + 1
+        in_report = number == start or _STARTS.match(text) or _TRACE.match(text) \
+            or _STACK.match(text) or text.startswith((" ", "\t", "==="))
+        quiet = 0 if in_report else quiet + 1
+        if quiet > QUIET_LINES:
+            return number + 1 - quiet
+    return min(len(lines), start + LONGEST_REPORT)

@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""The virtual machine as a QEMU command line: q35, two PCI functions with a memory BAR,
+each behind a root port of its own, and the ports to talk through."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MEMORY = "2G"
+CPUS = 2
+# The guest finds a port by its name, p2pmr.NAME.
+PORTS = ("stdout", "stderr", "control", "host")
+KERNEL_ARGUMENTS = (
+    "console=ttyS0,115200 ignore_loglevel panic=-1 oops=panic unknown_nmi_panic=1 "
+    "log_buf_len=4M rdinit=/init"
+)
+
+
+@dataclass
+class Machine:
+    """What differs from one guest to another."""
+
+    vmlinuz: Path
+    initramfs: Path
+    image: Path
+    bars: list
+    bar_size: int
+    kvm: bool = False
+    icount: bool = False
+    share: str = ""
+    kernel_arguments: str = ""
+    channels: dict = field(default_factory=dict)
+
+    def command(self):
+        """The command line; channels maps "console", "qmp" and PORTS to descriptors."""
+        line = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot",
+                "-display", "none", "-vga", "none", "-machine", "q35", "-m", MEMORY]
+        line += self._accelerator()
+        line += ["-kernel", str(self.vmlinuz), "-initrd", str(self.initramfs),
+                 "-append", f"{KERNEL_ARGUMENTS} {self.kernel_arguments}".strip()]
+        line += ["-drive", f"file={_escape(self.image)},format=raw,if=none,id=root,"
+                           "snapshot=on,cache=unsafe",
+                 "-device", "virtio-blk-pci,drive=root"]
+        for name, descriptor in self.channels.items():
+            line += ["-chardev", f"socket,id={name},fd={descriptor}"]
+        line += ["-serial", "chardev:console", "-mon", "chardev=qmp,mode=control"]
+        line += self._ports() + self._functions() + self._shared_folder()
+        return line
+
+    def _accelerator(self):
+        if self.icount:
+            return ["-accel", "tcg,thread=single", "-cpu", "max", "-smp", "1",
+                    "-icount", "shift=0,sleep=off"]
+        if self.kvm:
+            return ["-accel", "kvm", "-cpu", "host", "-smp", str(CPUS)]
+        return ["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(CPUS)]
+
+    def _ports(self):
+        line = ["-device", "virtio-serial-pci,id=ports"]
+        for name in PORTS:
+            if name in self.channels:
+                line += ["-device", f"virtserialport,bus=ports.0,chardev={name},"
+                                    f"name=p2pmr.{name}"]
+        return line
+
+    def _functions(self):
+        line = []
+        for number, path in enumerate(self.bars):
+            line += [
+                "-object", f"memory-backend-file,id=bar{number}-memory,share=on,"
+                           f"mem-path={_escape(path)},size={self.bar_size}",
+                "-device", f"pcie-root-port,id=port{number},bus=pcie.0,"
+                           f"chassis={number + 1},slot={number + 1}",
+                "-device", f"ivshmem-plain,id=bar{number},bus=port{number},"
+                           f"memdev=bar{number}-memory",
+            ]
+        return line
+
+    def _shared_folder(self):
+        if not self.share:
+            return []
+        return ["-fsdev", f"local,id=share,path={_escape(self.share)},security_model=none",
+                "-device", "virtio-9p-pci,fsdev=share,mount_tag=share"]
+
+
+def _escape(path):
+    return str(path).replace(",", ",,")

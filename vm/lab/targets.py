@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""The targets: which Debian, which kernel, and what is installed in each."""
+
+from dataclasses import dataclass
+
+from lab.errors import UsageError
+
+PACKAGES = (
+    # compiling for the target, with its own tools
+    "gcc", "make", "cmake", "pkg-config", "libc6-dev", "libcmocka-dev",
+    "libibverbs-dev", "librdmacm-dev", "libpci-dev",
+    # RDMA
+    "rdma-core", "ibverbs-utils", "ibverbs-providers", "rdmacm-utils",
+    "python3-pyverbs", "perftest",
+    # looking at it
+    "gdb", "strace", "fio",
+    # what the guest needs to come up, and what tests use
+    "busybox-static", "kmod", "mount", "iproute2", "pciutils", "procps",
+    "udev", "python3",
+)
+
+KERNEL_PACKAGES = ("linux-image-amd64", "linux-headers-amd64")
+
+# Files that no guest reads. Later lines win, as in dpkg's own configuration.
+FILE_FILTERS = (
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/info/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+    "path-include=/usr/share/doc/rdma-core/*",
+    "path-include=/usr/share/doc/python3-pyverbs/*",
+    "path-exclude=/usr/lib/udev/hwdb*",
+    "path-exclude=/lib/udev/hwdb*",
+    "path-exclude=/*lib/modules/*/kernel/sound/*",
+    "path-exclude=/*lib/modules/*/kernel/drivers/bluetooth/*",
+    "path-exclude=/*lib/modules/*/kernel/drivers/gpu/drm/amd/*",
+    "path-exclude=/*lib/modules/*/kernel/drivers/gpu/drm/i915/*",
+    "path-exclude=/*lib/modules/*/kernel/drivers/gpu/drm/nouveau/*",
+    "path-exclude=/*lib/modules/*/kernel/drivers/gpu/drm/radeon/*",
+    "path-exclude=/*lib/modules/*/kernel/drivers/gpu/drm/xe/*",
+    "path-exclude=/*lib/modules/*/kernel/drivers/hid/*",
+    "path-exclude=/*lib/modules/*/kernel/drivers/hwmon/*",
+    "path-exclude=/*lib/modules/*/kernel/drivers/iio/*",
+    "path-exclude=/*lib/modules/*/kernel/drivers/isdn/*",
+    "path-exclude=/*lib/modules/*/kernel/drivers/media/*",
+    "path-exclude=/*lib/modules/*/kernel/drivers/net/wireless/*",
+    "path-exclude=/*lib/modules/*/kernel/drivers/scsi/*",
+    "path-exclude=/*lib/modules/*/kernel/drivers/staging/*",
+    "path-exclude=/*lib/modules/*/kernel/drivers/usb/*",
+    "path-exclude=/*lib/modules/*/kernel/net/bluetooth/*",
+    "path-exclude=/*lib/modules/*/kernel/net/mac80211/*",
+)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One Debian with one kernel. backports: its kernel comes from that suite."""
+
+    name: str
+    suite: str
+    about: str
+    backports: bool = False
+
+    def recipe(self):
+        """All that decides what is in the tree, for the cache's key."""
+        return {
+            "suite": self.suite,
+            "backports": self.backports,
+            "packages": PACKAGES + KERNEL_PACKAGES,
+            "filters": FILE_FILTERS,
+        }
+
+
+TARGETS = (
+    Target("bookworm", "bookworm", "Debian 12, kernel 6.1"),
+    Target("trixie", "trixie", "Debian 13, kernel 6.12"),
+    Target("backports", "trixie", "Debian 13, newest kernel of its backports", True),
+)
+DEFAULT = "trixie"
+
+
+def find(name):
+    for target in TARGETS:
+        if target.name == name:
+            return target
+    names = ", ".join(target.name for target in TARGETS)
+    raise UsageError(f"no target '{name}' (there are: {names})")

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""A target's root tree, made once by mmdebstrap and kept in two forms: as a folder
+to compile in at host speed, and as a disk image that guests start from."""
+
+import json
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import cache, initramfs, namespace, targets
+from lab.errors import LabError
+from lab.progress import Step
+
+# Raise it when the code below makes something else of the same recipe.
+FORMAT = 1
+FREE_SPACE_MIB = 2048
+
+BACKPORTS_PREFERENCE = """\
+Package: linux-image-* linux-headers-* linux-kbuild-* linux-modules-* linux-binary-* linux-base*
+Pin: release n={suite}-backports
+Pin-Priority: 990
+"""
+# The lab boots with its own initramfs: one generator is as good as the other
+# for apt, and this one is the smaller.
+NO_DRACUT = """\
+Package: dracut*
+Pin: release *
+Pin-Priority: -1
+"""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A finished tree and what belongs to it."""
+
+    target: targets.Target
+    folder: Path
+
+    @property
+    def name(self):
+        return self.folder.name
+
+    @property
+    def root(self):
+        return self.folder / "root"
+
+    @property
+    def image(self):
+        return self.folder / "root.img"
+
+    @property
+    def vmlinuz(self):
+        return self.folder / "vmlinuz"
+
+    @property
+    def initramfs(self):
+        return self.folder / "initramfs.cpio"
+
+    @property
+    def kernel(self):
+        return self.facts()["kernel"]
+
+    def facts(self):
+        """What `lab targets` shows: kernel and rdma-core versions."""
+        return json.loads((self.folder / "facts.json").read_text(encoding="utf-8"))
+
+
+def _cache_name(target):
+    return f"{target.name}-{cache.key([FORMAT, target.recipe()])}"
+
+
+def existing(target):
+    """The target's tree if it has been made, else None."""
+    folder = cache.root() / "trees" / _cache_name(target)
+    return Tree(target, folder) if folder.exists() else None
+
+
+def get(target):
+    """The target's tree, made now if it has not been yet."""
+    folder = cache.made("trees", _cache_name(target), lambda unfinished: _make(target, unfinished))
+    return Tree(target, folder)
+
+
+def _make(target, folder):
+    if platform.machine() != "x86_64":
+        raise LabError("the lab's targets are amd64; this machine is not")
+    with Step(f"{target.name}: root tree by mmdebstrap"):
+        _bootstrap(target, folder)
+    root = folder / "root"
+    kernel = _only_kernel(root)
+    # Where the build and its chroot mount things.
+    for place in ("src", "out", f"lib/modules/{kernel}/updates"):
+        namespace.run(["mkdir", "-p", str(root / place)])
+    with Step(f"{target.name}: disk image"):
+        _make_image(root, folder / "root.img")
+    vmlinuz = root / "boot" / f"vmlinuz-{kernel}"
+    (folder / "vmlinuz").write_bytes(vmlinuz.read_bytes())
+    (folder / "initramfs.cpio").write_bytes(initramfs.base(root, kernel))
+    facts = {"kernel": kernel, "rdma-core": _package_version(root, "rdma-core")}
+    (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+def _bootstrap(target, folder):
+    source = mirror()
+    suites = [target.suite] + ([f"{target.suite}-backports"] if target.backports else [])
+    preferences = folder / "preferences"
+    preferences.write_text(
+        (BACKPORTS_PREFERENCE.format(suite=target.suite) if target.backports else "")
+        + "\n" + NO_DRACUT, encoding="utf-8")
+    command = [
+        "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
+        "--include=" + ",".join(targets.PACKAGES + targets.KERNEL_PACKAGES),
+        '--aptopt=APT::Install-Recommends "false"',
+        f"--setup-hook=mkdir -p \"$1/etc/apt/preferences.d\" && "
+        f"cp '{preferences}' \"$1/etc/apt/preferences.d/lab\"",
+    ]
+    command += [f"--dpkgopt={line}" for line in targets.FILE_FILTERS]
+    command += [target.suite, str(folder / "root")]
+    command += [f"deb {source} {suite} main" for suite in suites]
+    # Keeps the kernel packages from generating an initramfs: the lab has its own.
+    namespace.run(command, env={**os.environ, "INITRD": "No", "LC_ALL": "C.UTF-8"})
+
+
+def mirror():
+    """Where packages come from: as this machine's apt does, or as the user says."""
+    chosen = os.environ.get("P2PMR_MIRROR")
+    if chosen:
+        return chosen
+    listing = subprocess.run(
+        ["apt-get", "indextargets", "--no-release-info",
+         "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"],
+        stdout=subprocess.PIPE, text=True, check=False).stdout
+    codename = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
+    for line in listing.splitlines():
+        uri, release, component = line.split()
+        if release == codename and component == "main":
+            return uri
+    raise LabError("apt on this machine has no Debian mirror configured: "
+                   "name one in P2PMR_MIRROR")
+
+
+def _only_kernel(root):
+    versions = sorted(path.name for path in (root / "lib/modules").iterdir())
+    if len(versions) != 1:
+        raise LabError(f"expected one kernel in the tree, found: {versions}")
+    return versions[0]
+
+
+def _package_version(root, package):
+    command = ["dpkg-query", f"--admindir={root}/var/lib/dpkg",
+               "--show", "--showformat=${Version}", package]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+
+def _make_image(root, image):
+    used = int(namespace.run(["du", "-sm", "--apparent-size", str(root)]).split()[0])
+    # No journal: guests write to a copy that is thrown away.
+    namespace.run(["mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0",
+                   "-E", "lazy_itable_init=1,root_owner=0:0", "-L", "p2pmr",
+                   "-d", str(root), str(image), f"{used * 5 // 4 + FREE_SPACE_MIB}M"])
