@@ -3,7 +3,9 @@
 (its compiler, its headers) but at the host's speed."""
 
 import hashlib
+import os
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
 
 from lab import cache, namespace
@@ -38,28 +40,57 @@ cp /out/depmod/lib/modules/"$kernel"/modules.* "usr/lib/modules/$kernel/"
 
 
 def get(tree):
-    """The project installed for this tree, as an archive, brought up to date; None
+    """The project installed for this tree, as an archive, brought up to date; empty
     where there is nothing to build."""
     if not (SOURCE / "CMakeLists.txt").exists():
-        return None
+        return b""
+    with _folder(tree) as folder:
+        _update(tree, folder)
+        return (folder / "project.cpio").read_bytes()
+
+
+@contextmanager
+def _folder(tree):
+    """This checkout's build folder for the tree, held alone."""
     # Two checkouts on one machine do not share what they build.
     checkout = hashlib.sha256(str(SOURCE).encode()).hexdigest()[:8]
     name = f"{tree.name}-{tree.kernel}-{checkout}"
-    folder = cache.root() / "builds" / name
     with cache.locked(f"builds-{name}", waiting_for=f"building for {tree.target.name}"):
-        # Tools stopped half-way may leave objects that look finished.
-        unfinished = folder / "unfinished"
-        if unfinished.exists():
-            cache.remove(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        unfinished.touch()
-        with Step(f"{tree.target.name}: building"):
-            _build(tree, folder, unfinished)
-        archive = Archive()
-        archive.tree(folder / "installed", "files")
-        data = archive.data()
-        unfinished.unlink()
-    return data
+        yield cache.root() / "builds" / name
+
+
+def _update(tree, folder):
+    """Builds unless the sources are those of the last finished build."""
+    state = folder / "built-from"
+    sources = _fingerprint()
+    if state.exists() and state.read_text(encoding="utf-8") == sources:
+        return
+    # Tools stopped half-way may leave objects that look finished.
+    unfinished = folder / "unfinished"
+    if unfinished.exists():
+        cache.remove(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    state.unlink(missing_ok=True)
+    unfinished.touch()
+    with Step(f"{tree.target.name}: building"):
+        _build(tree, folder, unfinished)
+    archive = Archive()
+    archive.tree(folder / "installed", "files")
+    cache.replace_file(folder / "project.cpio", archive.data())
+    cache.replace_file(state, sources.encode())
+    unfinished.unlink()
+
+
+def _fingerprint():
+    """Changes whenever a file of the project does."""
+    digest = hashlib.sha256()
+    for path, folders, files in os.walk(SOURCE):
+        folders[:] = sorted(name for name in folders if name not in (".git", "build"))
+        for name in sorted(files):
+            facts = os.lstat(os.path.join(path, name))
+            digest.update(f"{path}/{name} {facts.st_size} {facts.st_mtime_ns} "
+                          f"{facts.st_mode}\n".encode())
+    return digest.hexdigest()
 
 
 def _build(tree, folder, unfinished):

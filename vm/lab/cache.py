@@ -7,12 +7,13 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
 from lab import namespace
 from lab.progress import Step
+
+LOCKS = "locks"
 
 
 def root():
@@ -31,13 +32,18 @@ def key(recipe):
 @contextlib.contextmanager
 def locked(name, waiting_for=None, shared=False):
     """Holds the lock of that name; the kernel drops it when the holder dies."""
-    folder = root() / "locks"
+    folder = root() / LOCKS
     folder.mkdir(exist_ok=True)
     kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
     with open(folder / name, "w", encoding="utf-8") as handle:
         with Step(f"waiting for another run ({waiting_for or name})"):
             fcntl.flock(handle, kind)
         yield
+
+
+def in_use(alone=False):
+    """Held by every run while it reads the cache, and by who empties it alone."""
+    return locked("cache", waiting_for="using the cache", shared=not alone)
 
 
 def made(kind, name, make):
@@ -76,11 +82,6 @@ def remove(path):
 
 def replace_file(path, data):
     """Writes a file so that readers see the old or the new content, never a part."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as temporary:
-        if isinstance(data, bytes):
-            temporary.write(data)
-        else:
-            shutil.copyfileobj(data, temporary)
+        temporary.write(data)
     os.replace(temporary.name, path)

@@ -1,29 +1,52 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-"""The command line of the lab."""
+"""The command line: what the lab's commands and options are, and which part of the
+lab each of them calls."""
 
 import argparse
+import os
+import re
 import signal
 import sys
 
-from lab import errors, targets
+from lab import demo, errors, housekeeping, run, targets, tests
 from lab.progress import say
+
+DESCRIPTION = """\
+Boots stock Debian kernels in virtual machines that have a PCI BAR and soft-RoCE,
+with the project installed and its modules loaded, and runs things there.
+"""
+ENVIRONMENT = """\
+environment:
+  P2PMR_MIRROR      Debian mirror for the root trees (default: that of this machine)
+  P2PMR_BAR_FILE    host file behind the first BAR, kept (default: a temporary one)
+  P2PMR_KVM=no      do not even try KVM
+  XDG_CACHE_HOME    where the cache p2pmr/ is (default: ~/.cache)
+
+exit status: that of the command or 0; 1 something failed, 2 wrong usage, 99 a guest
+crashed, hung or its kernel complained, 130 interrupted.  docs/lab.md has the rest.
+"""
 
 
 class Parser(argparse.ArgumentParser):
     """Says in one line what is wrong."""
 
     def error(self, message):
-        raise errors.UsageError(f"{message} (see {self.prog} --help)")
+        raise errors.UsageError(f"{message} (see '{self.prog} --help')")
 
 
 def main(arguments):
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         options = _parser().parse_args(arguments)
         return options.function(options)
     except errors.LabError as error:
         say(f"lab: {error}")
         return error.status
+    except BrokenPipeError:
+        # Whoever read the output has gone; nothing more can be said to them.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return errors.FAILED
     except KeyboardInterrupt:
         say("lab: interrupted")
         return errors.INTERRUPTED
@@ -34,28 +57,131 @@ def _interrupt(number, frame):
 
 
 def _parser():
-    parser = Parser(prog="lab", description=__doc__)
+    parser = Parser(prog="lab", description=DESCRIPTION, epilog=ENVIRONMENT,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    run = commands.add_parser("run", help="run one command in a new guest")
-    _target_option(run)
-    run.add_argument("--share", metavar="DIR", default="")
-    run.add_argument("--no-modules", action="store_true")
-    run.add_argument("--icount", action="store_true")
-    run.add_argument("--timeout", type=float, default=600, metavar="SECONDS")
-    run.add_argument("command", nargs="+", metavar="COMMAND")
-    run.set_defaults(function=_run)
+    _demo_command(commands)
+    _test_command(commands)
+    _run_command(commands)
+    _shell_command(commands)
+    _targets_command(commands)
+    _clean_command(commands)
+    return parser
+
+
+def _command(commands, name, text, function):
+    parser = commands.add_parser(name, help=text, description=text.capitalize() + ".")
+    parser.set_defaults(function=function)
     return parser
 
 
 def _target_option(parser):
     parser.add_argument("--on", metavar="TARGET", default=targets.DEFAULT,
-                        help="which Debian and kernel (default: %(default)s)")
+                        help="the Debian and kernel to use (default: %(default)s)")
+
+
+def _guest_options(parser):
+    _target_option(parser)
+    parser.add_argument("--share", metavar="DIR", type=_folder,
+                        help="a folder to see in the guest at /mnt/share, writable")
+    parser.add_argument("--bar-size", metavar="SIZE", type=_bar_size,
+                        default=run.DEFAULT_BAR_SIZE,
+                        help="size of each BAR: a power of two, such as 16M or 4G "
+                             "(default: 16M)")
+    parser.add_argument("--no-modules", action="store_true",
+                        help="leave the project's modules installed but not loaded")
+    parser.add_argument("--icount", action="store_true",
+                        help="one CPU, and time counted in instructions")
+
+
+def _demo_command(commands):
+    parser = _command(commands, "demo", "show in a minute what the project does",
+                      lambda options: demo.run(targets.find(options.on)))
+    _target_option(parser)
+
+
+def _test_command(commands):
+    parser = _command(commands, "test", "run the tests", _test)
+    parser.add_argument("--on", metavar="TARGET", action="append", default=[],
+                        help="run all tests on this target (can be repeated); without it: "
+                             "all on trixie, on the others those that differ by kernel")
+    parser.add_argument("-k", metavar="PATTERN", action="append", default=[], dest="patterns",
+                        help="only tests whose name contains PATTERN; may have * and ? in it")
+    parser.add_argument("--all", action="store_true", help="all tests on all targets")
+    parser.add_argument("--list", action="store_true", help="only list the tests")
+    parser.add_argument("--json", metavar="FILE", help="write the results to FILE as well")
+
+
+def _run_command(commands):
+    parser = _command(commands, "run", "run one command in a new guest", _run)
+    parser.usage = ("lab run [--on TARGET] [--share DIR] [--bar-size SIZE] [--no-modules]"
+                    " [--icount] [--timeout SECONDS] -- COMMAND [ARG]...")
+    _guest_options(parser)
+    parser.add_argument("--timeout", type=_seconds, default=run.DEFAULT_TIMEOUT,
+                        metavar="SECONDS", help="how long the command may take; then it "
+                        "is a hang, status 99 (default: %(default)s)")
+    parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND",
+                        help="the command and its arguments, after --")
+
+
+def _shell_command(commands):
+    parser = _command(commands, "shell", "open an interactive shell in a new guest",
+                      lambda options: run.shell(_request(options, timeout=float("inf"))))
+    _guest_options(parser)
+
+
+def _targets_command(commands):
+    parser = _command(commands, "targets", "show what there is to run on",
+                      lambda options: housekeeping.show_targets(options.json))
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
+def _clean_command(commands):
+    _command(commands, "clean", "remove everything the lab has cached",
+             lambda options: housekeeping.clean())
+
+
+def _request(options, **more):
+    return run.Request(
+        target=targets.find(options.on), modules=not options.no_modules,
+        share=options.share or "", bar_size=options.bar_size, icount=options.icount, **more)
 
 
 def _run(options):
-    from lab import run
-    request = run.Request(
-        target=targets.find(options.on), command=options.command,
-        modules=not options.no_modules, share=options.share, icount=options.icount,
-        timeout=options.timeout)
-    return run.run(request, run.to_standard_streams())
+    command = options.command
+    if command[:1] == ["--"]:
+        command = command[1:]
+    if not command:
+        raise errors.UsageError("run: no command given (see 'lab run --help')")
+    return run.command(_request(options, command=command, timeout=options.timeout))
+
+
+def _test(options):
+    return tests.run(
+        only=[targets.find(name) for name in options.on], everything=options.all,
+        patterns=options.patterns, list_only=options.list, json_file=options.json)
+
+
+def _folder(text):
+    if not os.path.isdir(text):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a folder")
+    return os.path.abspath(text)
+
+
+def _seconds(text):
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not seconds > 0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds")
+    return seconds
+
+
+def _bar_size(text):
+    found = re.fullmatch(r"(\d+)([KMGT]?)", text.upper())
+    size = int(found[1]) << (10 * " KMGT".index(found[2] or " ")) if found else 0
+    if size < 4096 or size & (size - 1):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is not the size of a BAR: a power of two from 4K, such as 16M or 4G")
+    return size

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """One guest from start to end: starts QEMU, moves its streams, answers its requests,
-and gives a verdict on how it ended."""
+and notes how it ended."""
 
 import os
 import re
@@ -11,81 +11,53 @@ import subprocess
 import time
 from dataclasses import dataclass
 
-from lab import cache, kernellog, qemu
-from lab.errors import GuestBroken
 from lab.hostport import HostPort
 from lab.qmp import Monitor
+from lab.streams import Lines, MarkedStream
 
 BOOT_SECONDS = 120
 # From the command's end to the end of the streams and of the kernel log.
 ENDING_SECONDS = 30
 SYSRQ_SECONDS = 8
-TAIL_LINES = 40
 
 
 @dataclass
-class Settings:
-    """What a run asks of its guest, beyond the machine."""
+class Outcome:
+    """How a guest ended. status is the command's, None if it did not end; hang is the
+    part of the log in which the kernel was asked what it was doing."""
 
-    target: str
-    timeout: float = 600
-
-
-class MarkedStream:
-    """A stream of bytes that ends with a mark; the mark itself is not passed on."""
-
-    def __init__(self, mark, sink):
-        self._mark = mark
-        self._sink = sink
-        self._held = b""
-        self.ended = False
-
-    def feed(self, data):
-        if self.ended:
-            return
-        data = self._held + data
-        before, mark, _ = data.partition(self._mark)
-        if mark:
-            self.ended, self._held = True, b""
-            self._sink(before)
-            return
-        keep = self._possible_start(data)
-        self._held = data[len(data) - keep:]
-        self._sink(data[:len(data) - keep])
-
-    def flush(self):
-        """Passes on what was held back, when no mark will come any more."""
-        self._sink(self._held)
-        self._held = b""
-
-    def _possible_start(self, data):
-        for length in range(min(len(data), len(self._mark) - 1), 0, -1):
-            if data.endswith(self._mark[:length]):
-                return length
-        return 0
+    status: int | None
+    trouble: str
+    log: str
+    hang: str
+    qemu_output: str
 
 
 class Guest:
-    """A running guest. Use run() once."""
+    """A guest to be run once.
 
-    def __init__(self, settings, token):
-        self.settings = settings
-        self.status = None
+    output: name of a stream to a function that takes its bytes
+    inputs: file object to a function that reads it and returns bytes for the terminal
+    """
+
+    def __init__(self, token, output, timeout, inputs=None):
         self.log = b""
+        self._timeout = timeout
+        self._inputs = inputs or {}
         self._end_mark = re.compile(rb"p2pmr-lab: end " + token + rb"\b")
-        self._mark = token + b"\n"
-        self._streams = {}
-        self._lines = {"control": b"", "host": b""}
-        self._deadline = 0
-        self._trouble = None
-        self._phase = "boot"
+        self._streams = {name: MarkedStream(token, sink) for name, sink in output.items()}
+        self._streams["control"] = Lines(self._control)
+        self._streams["host"] = Lines(self._request)
         self._sockets = {}
         self._selector = selectors.DefaultSelector()
+        self._status = None
+        self._trouble = ""
+        self._log_before_hang = None
+        self._phase = "boot"
+        self._deadline = 0
 
-    def run(self, machine, output):
-        """Runs the guest to its end; output maps stdout and stderr to functions that
-        take bytes. Returns the command's exit status or raises GuestBroken."""
-        self._streams = {name: MarkedStream(self._mark, sink) for name, sink in output.items()}
+    def run(self, machine):
+        """Runs the guest to its end, whatever that is."""
         self._host_port = HostPort(machine.bars)
         process = self._start(machine)
         try:
@@ -93,25 +65,37 @@ class Guest:
         finally:
             _stop(process)
             self._drain()
+            self._selector.close()
             for connection in self._sockets.values():
                 connection.close()
-        return self._verdict(process)
+        return self._outcome(process)
+
+    def stop(self, reason=""):
+        """Ends the guest early; for use by the functions that take its output."""
+        self._phase = "stopped"
+        self._trouble = reason
+
+    def tell(self, line):
+        """Sends a line to the guest's init."""
+        self._sockets["control"].sendall(line.encode() + b"\n")
 
     def _start(self, machine):
         theirs = {}
-        for name in ("console", "qmp", *qemu.PORTS):
+        for name in machine.channel_names():
             self._sockets[name], theirs[name] = socket.socketpair()
         machine.channels = {name: end.fileno() for name, end in theirs.items()}
+        # QEMU must not outlive the lab, and Ctrl-C is for the lab alone.
         process = subprocess.Popen(
-            machine.command(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT, pass_fds=list(machine.channels.values()),
-            # Ctrl-C is for the lab, which then stops QEMU in its own way.
-            start_new_session=True)
+            ["setpriv", "--pdeathsig", "KILL", "--", *machine.command()],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            pass_fds=list(machine.channels.values()), start_new_session=True)
         for end in theirs.values():
             end.close()
         for name, connection in self._sockets.items():
             if name != "qmp":
                 self._selector.register(connection, selectors.EVENT_READ, name)
+        for source in self._inputs:
+            self._selector.register(source, selectors.EVENT_READ, "input")
         self._deadline = time.monotonic() + BOOT_SECONDS
         return process
 
@@ -120,71 +104,79 @@ class Guest:
         self._selector.register(pidfd, selectors.EVENT_READ, "exit")
         try:
             while not self._finished():
-                events = self._selector.select(max(0, self._deadline - time.monotonic()))
-                names = [key.data for key, _ in events]
-                for name in names:
-                    if name != "exit":
-                        self._receive(name)
-                if "exit" in names:
-                    return
-                if time.monotonic() >= self._deadline and not self._finished():
+                left = self._deadline - time.monotonic()
+                if left <= 0:
                     self._explain_hang()
+                    return
+                # A poll takes at most some weeks.
+                events = self._selector.select(min(left, 1e6))
+                for key, _ in events:
+                    self._receive(key)
+                if any(key.data == "exit" for key, _ in events):
                     return
         finally:
             self._selector.unregister(pidfd)
             os.close(pidfd)
 
     def _finished(self):
-        if self._trouble:
+        if self._phase == "stopped":
             return True
-        return (self.status is not None and self._end_mark.search(self.log)
-                and all(stream.ended for stream in self._streams.values()))
+        return (self._status is not None and self._end_mark.search(self.log)
+                and all(stream.ended for stream in self._streams.values()
+                        if isinstance(stream, MarkedStream)))
 
-    def _receive(self, name):
-        data = self._sockets[name].recv(1 << 16)
+    def _receive(self, key):
+        """Handles what one source has; False at its end."""
+        if key.data == "exit":
+            return False
+        if key.data == "input":
+            data = self._inputs[key.fileobj]()
+            if data is None:
+                self._selector.unregister(key.fileobj)
+            else:
+                self._sockets["terminal"].sendall(data)
+            return True
+        data = key.fileobj.recv(1 << 16)
         if not data:
-            self._selector.unregister(self._sockets[name])
-        elif name == "console":
+            self._selector.unregister(key.fileobj)
+            return False
+        if key.data == "console":
             self.log += data
-        elif name in self._lines:
-            lines = (self._lines[name] + data).split(b"\n")
-            self._lines[name] = lines.pop()
-            for line in lines:
-                self._line(name, line.decode(errors="replace").strip())
-        elif name in self._streams:
-            self._streams[name].feed(data)
-        return bool(data)
+        elif isinstance(self._streams[key.data], MarkedStream):
+            self._streams[key.data].feed(data)
+        else:
+            self._streams[key.data](data)
+        return True
 
-    def _line(self, name, line):
-        if name == "host":
-            answer = self._host_port.answer(line) + "\n"
-            self._sockets["host"].sendall(answer.encode())
-            return
+    def _request(self, line):
+        self._sockets["host"].sendall(self._host_port.answer(line).encode() + b"\n")
+
+    def _control(self, line):
         word, _, rest = line.partition(" ")
         if word == "ready":
             self._phase = "command"
-            self._deadline = time.monotonic() + self.settings.timeout
+            self._deadline = time.monotonic() + self._timeout
         elif word == "exit":
             self._phase = "end"
-            self.status = int(rest)
+            self._status = int(rest)
             self._deadline = time.monotonic() + ENDING_SECONDS
         elif word == "failed":
-            self._trouble = f"the guest did not come up: {rest}"
+            self.stop(f"the guest did not come up: {rest}")
 
     def _explain_hang(self):
         """Makes the kernel log who waits and who runs, before the guest goes."""
         self._trouble = {
             "boot": f"no end of the boot within {BOOT_SECONDS} s",
-            "command": f"the command did not end within {self.settings.timeout:g} s",
+            "command": f"the command did not end within {self._timeout:g} s",
             "end": f"the guest did not end within {ENDING_SECONDS} s of its command",
         }[self._phase]
-        self._hang_report = len(self.log)
+        self._log_before_hang = len(self.log)
         monitor = Monitor(self._sockets["qmp"])
         for letter in b"wl":
             monitor.command("chardev-send-break", id="console")
             self._sockets["console"].sendall(bytes([letter]))
             self._listen(SYSRQ_SECONDS / 2)
-        if len(self.log) == self._hang_report:
+        if len(self.log) == self._log_before_hang:
             # No interrupt gets through; a non-maskable one makes the kernel panic.
             monitor.command("inject-nmi")
             self._listen(SYSRQ_SECONDS)
@@ -193,49 +185,40 @@ class Guest:
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             for key, _ in self._selector.select(end - time.monotonic()):
-                if key.data != "exit" and not self._receive(key.data):
-                    return
-                if key.data == "exit":
+                if not self._receive(key):
                     return
 
     def _drain(self):
         """Takes what QEMU had written before it went."""
-        for name, connection in self._sockets.items():
-            if name == "qmp" or connection.fileno() < 0:
+        for key in list(self._selector.get_map().values()):
+            if key.data in ("exit", "input"):
                 continue
-            connection.setblocking(False)
+            key.fileobj.setblocking(False)
             try:
-                while connection in self._registered() and self._receive(name):
+                while self._receive(key):
                     pass
-            except (BlockingIOError, ConnectionResetError):
+            except (BlockingIOError, ConnectionResetError, BrokenPipeError):
                 pass
         for stream in self._streams.values():
-            stream.flush()
+            if isinstance(stream, MarkedStream):
+                stream.flush()
 
-    def _registered(self):
-        return {key.fileobj for key in self._selector.get_map().values()}
+    def _outcome(self, process):
+        if self._status is None and not self._trouble and self._phase != "stopped":
+            self._trouble = f"the guest ended by itself (QEMU's status {process.returncode})"
+        end = len(self.log) if self._log_before_hang is None else self._log_before_hang
+        return Outcome(self._status, self._trouble, _text(self.log[:end]),
+                       _text(self.log[end:]), _complaints(process))
 
-    def _verdict(self, process):
-        text = self.log.decode(errors="replace").replace("\r", "")
-        before_hang = text
-        if self._trouble and hasattr(self, "_hang_report"):
-            before_hang = self.log[:self._hang_report].decode(errors="replace")
-        bad = kernellog.bad_reports(before_hang)
-        if self.status is not None and not self._trouble and not bad:
-            return self.status
-        kept = _keep_log(self.settings.target, self.log)
-        if bad:
-            lines = [line for report in bad for line in report.lines]
-            reason = f"{len(bad)} bad report(s) in the kernel log"
-        else:
-            lines = text.splitlines()[-TAIL_LINES:]
-            reason = self._trouble or f"QEMU ended with status {process.returncode}"
-            if hasattr(self, "_hang_report"):
-                lines = self.log[self._hang_report:].decode(errors="replace").splitlines()
-        problems = process.stdout.read().decode(errors="replace").strip()
-        raise GuestBroken("\n".join(
-            [f"{self.settings.target}: {reason}", *(f"  | {line}" for line in lines),
-             *([problems] if problems else []), f"whole kernel log: {kept}"]))
+
+def _text(data):
+    return data.decode(errors="replace").replace("\r", "")
+
+
+def _complaints(process):
+    """What QEMU printed, without its word on being stopped."""
+    lines = _text(process.stdout.read()).splitlines()
+    return "\n".join(line for line in lines if "terminating on signal" not in line)
 
 
 def _stop(process):
@@ -246,11 +229,3 @@ def _stop(process):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def _keep_log(target, log):
-    folder = cache.root() / "logs"
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{target}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    path.write_bytes(log)
-    return path

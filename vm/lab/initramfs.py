@@ -41,6 +41,14 @@ def per_run(files):
     return archive.data()
 
 
+def probe(mark):
+    """An init that prints a mark and stops the machine."""
+    archive = Archive()
+    script = f"#!/bin/busybox sh\necho '{mark}'\n/bin/busybox reboot -f\n"
+    archive.file("init", script.encode(), 0o755)
+    return archive.data()
+
+
 def _module_name(path):
     return path.name.split(".ko")[0].replace("-", "_")
 

@@ -7,8 +7,11 @@ from pathlib import Path
 
 MEMORY = "2G"
 CPUS = 2
-# The guest finds a port by its name, p2pmr.NAME.
-PORTS = ("stdout", "stderr", "control", "host")
+# The guest finds a port by its name, p2pmr.NAME. An interactive guest has a terminal
+# (hvc0) in the place of the two streams.
+PORTS = ("control", "host")
+STREAMS = ("stdout", "stderr")
+TERMINAL = "terminal"
 KERNEL_ARGUMENTS = (
     "console=ttyS0,115200 ignore_loglevel panic=-1 oops=panic unknown_nmi_panic=1 "
     "log_buf_len=4M rdinit=/init"
@@ -27,16 +30,21 @@ class Machine:
     kvm: bool = False
     icount: bool = False
     share: str = ""
-    kernel_arguments: str = ""
+    terminal: bool = False
     channels: dict = field(default_factory=dict)
 
+    def channel_names(self):
+        """What QEMU must be given a socket for."""
+        streams = (TERMINAL,) if self.terminal else STREAMS
+        return ("console", "qmp", *PORTS, *streams)
+
     def command(self):
-        """The command line; channels maps "console", "qmp" and PORTS to descriptors."""
+        """The command line; channels maps channel_names() to file descriptors."""
         line = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot",
                 "-display", "none", "-vga", "none", "-machine", "q35", "-m", MEMORY]
         line += self._accelerator()
         line += ["-kernel", str(self.vmlinuz), "-initrd", str(self.initramfs),
-                 "-append", f"{KERNEL_ARGUMENTS} {self.kernel_arguments}".strip()]
+                 "-append", KERNEL_ARGUMENTS]
         line += ["-drive", f"file={_escape(self.image)},format=raw,if=none,id=root,"
                            "snapshot=on,cache=unsafe",
                  "-device", "virtio-blk-pci,drive=root"]
@@ -56,10 +64,11 @@ class Machine:
 
     def _ports(self):
         line = ["-device", "virtio-serial-pci,id=ports"]
-        for name in PORTS:
-            if name in self.channels:
-                line += ["-device", f"virtserialport,bus=ports.0,chardev={name},"
-                                    f"name=p2pmr.{name}"]
+        if self.terminal:
+            line += ["-device", f"virtconsole,bus=ports.0,chardev={TERMINAL}"]
+        for name in PORTS + (() if self.terminal else STREAMS):
+            line += ["-device", f"virtserialport,bus=ports.0,chardev={name},"
+                                f"name=p2pmr.{name}"]
         return line
 
     def _functions(self):

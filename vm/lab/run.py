@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-"""A run: everything between a command line and a guest. Gets the tree and the build,
-lays out the run's temporary folder, and starts the guest in it."""
+"""A run: everything between what the user asked for and a guest. Gets the tree and
+the build, lays out the run's temporary folder, and makes the guest in it."""
 
 import os
 import secrets
@@ -12,73 +12,72 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab import build, initramfs, kvm, tree
-from lab.guest import Guest, Settings
+from lab import build, cache, initramfs, kvm, streams, terminal, tree, verdict
+from lab.errors import UsageError
+from lab.guest import Guest
 from lab.qemu import Machine
 
 BARS = 2
 DEFAULT_BAR_SIZE = 16 << 20
+DEFAULT_TIMEOUT = 600
+SETTINGS = "etc/p2pmr-lab"
 
 
 @dataclass
 class Request:
-    """What the user asked for."""
+    """What the user asked for; without a command it is an interactive shell."""
 
     target: object
-    command: list
+    command: list = field(default_factory=list)
     environment: dict = field(default_factory=dict)
     modules: bool = True
     share: str = ""
     bar_size: int = DEFAULT_BAR_SIZE
     icount: bool = False
-    timeout: float = 600
-
-
-def to_standard_streams():
-    """The output functions that pass a command's streams on to this process's own."""
-    def writer(stream):
-        def write(data):
-            stream.buffer.write(data)
-            stream.buffer.flush()
-        return write
-    return {"stdout": writer(sys.stdout), "stderr": writer(sys.stderr)}
-
-
-def run(request, output):
-    """Runs a command in a new guest; returns its exit status."""
-    made = tree.get(request.target)
-    installed = build.get(made)
-    with temporary_folder() as folder:
-        bars = _bar_files(folder, request.bar_size)
-        token = secrets.token_hex(16).encode()
-        environment = {
-            "P2PMR_TARGET": request.target.name,
-            "P2PMR_BAR_FILE": str(bars[0]),
-            "P2PMR_BAR2_FILE": str(bars[1]),
-            **request.environment,
-        }
-        files = {
-            "etc/p2pmr-lab/environment": _exports(environment),
-            "etc/p2pmr-lab/command": _command(request.command),
-            "etc/p2pmr-lab/token": token + b"\n",
-        }
-        if request.modules and installed is not None:
-            files["etc/p2pmr-lab/modules"] = b""
-        if request.share:
-            files["etc/p2pmr-lab/share"] = b""
-        archive = folder / "initramfs.cpio"
-        archive.write_bytes(made.initramfs.read_bytes() + initramfs.per_run(files)
-                            + (installed or b""))
-        machine = Machine(
-            vmlinuz=made.vmlinuz, initramfs=archive, image=made.image, bars=bars,
-            bar_size=request.bar_size, kvm=not request.icount and kvm.usable(made),
-            icount=request.icount, share=request.share)
-        settings = Settings(target=request.target.name, timeout=request.timeout)
-        return Guest(settings, token).run(machine, output)
+    timeout: float = DEFAULT_TIMEOUT
 
 
 @contextmanager
-def temporary_folder():
+def prepared(request):
+    """Yields (machine, token): a machine ready to be run once, and the token that
+    ends its streams."""
+    with cache.in_use(), _temporary_folder() as folder:
+        made = tree.get(request.target)
+        project = build.get(made)
+        bars = _bar_files(folder, request.bar_size)
+        token = secrets.token_hex(16)
+        files = _settings(request, bars, token, bool(project))
+        archive = folder / "initramfs.cpio"
+        archive.write_bytes(made.initramfs.read_bytes() + initramfs.per_run(files) + project)
+        yield Machine(
+            vmlinuz=made.vmlinuz, initramfs=archive, image=made.image, bars=bars,
+            bar_size=request.bar_size, kvm=not request.icount and kvm.usable(made),
+            icount=request.icount, share=request.share,
+            terminal=not request.command), token.encode()
+
+
+def command(request):
+    """Runs a command with its output on this process's streams; returns its status."""
+    with prepared(request) as (machine, token):
+        guest = Guest(token, streams.to_standard_streams(), request.timeout)
+        return verdict.status(request.target.name, guest.run(machine))
+
+
+def shell(request):
+    """An interactive shell on this process's terminal; returns its status."""
+    with prepared(request) as (machine, token):
+        guest = Guest(token, {"terminal": streams.to(sys.stdout)}, request.timeout,
+                      inputs={sys.stdin: terminal.reader()})
+
+        def resize(rows, columns):
+            guest.tell(f"size {rows} {columns}")
+        with terminal.raw(), terminal.on_resize(resize):
+            outcome = guest.run(machine)
+        return verdict.status(request.target.name, outcome)
+
+
+@contextmanager
+def _temporary_folder():
     folder = Path(tempfile.mkdtemp(prefix="p2pmr-"))
     try:
         yield folder
@@ -89,18 +88,34 @@ def temporary_folder():
 def _bar_files(folder, size):
     """The host files behind the BARs; the first may be one the user has chosen."""
     paths = [folder / f"bar{number}" for number in range(BARS)]
-    if os.environ.get("P2PMR_BAR_FILE"):
-        paths[0] = Path(os.environ["P2PMR_BAR_FILE"]).absolute()
+    chosen = os.environ.get("P2PMR_BAR_FILE")
+    if chosen:
+        paths[0] = Path(chosen).absolute()
+        if paths[0].exists() and paths[0].stat().st_size > size:
+            raise UsageError(f"{chosen} is larger than the BAR ({size} bytes)")
     for path in paths:
         with open(path, "ab") as handle:
             handle.truncate(size)
     return paths
 
 
-def _exports(environment):
-    return "".join(f"export {name}={shlex.quote(value)}\n"
-                   for name, value in environment.items()).encode()
-
-
-def _command(words):
-    return f"exec {shlex.join(words)}\n".encode()
+def _settings(request, bars, token, project):
+    """The files that tell the guest's init what this run is about."""
+    environment = {
+        "P2PMR_TARGET": request.target.name,
+        "P2PMR_BAR_FILE": str(bars[0]),
+        "P2PMR_BAR2_FILE": str(bars[1]),
+        **request.environment,
+    }
+    exports = "".join(f"export {name}={shlex.quote(value)}\n"
+                      for name, value in environment.items())
+    files = {"environment": exports, "token": token}
+    if request.command:
+        files["command"] = f"exec {shlex.join(request.command)}\n"
+    else:
+        files["terminal"] = "{} {}\n".format(*(terminal.size() or (24, 80)))
+    if request.modules and project:
+        files["modules"] = ""
+    if request.share:
+        files["share"] = ""
+    return {f"{SETTINGS}/{name}": text.encode() for name, text in files.items()}

@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""Judging how a guest ended: its status counts only if it ended in order and its
+kernel log is clean. What was wrong is told with the lines that show it."""
+
+import os
+import time
+
+from lab import cache, kernellog
+from lab.errors import GuestBroken
+
+TAIL_LINES = 40
+
+
+def status(target, outcome):
+    """The command's exit status; raises GuestBroken with the reason otherwise."""
+    bad = kernellog.bad_reports(outcome.log)
+    if outcome.status is None or outcome.trouble or bad:
+        raise GuestBroken(explanation(target, outcome, bad))
+    return outcome.status
+
+
+def explanation(target, outcome, bad):
+    """Why a guest's result is worth nothing, and where the whole log is."""
+    reasons = [outcome.trouble] if outcome.trouble else []
+    if bad:
+        reasons.append(f"{len(bad)} bad report(s) in the kernel log")
+    text = [f"{target}: {'; '.join(reasons)}"]
+    for report in bad:
+        text += quoted(report.lines)
+    if not bad and not outcome.hang:
+        text += quoted(outcome.log.splitlines()[-TAIL_LINES:])
+    text += quoted(outcome.hang.splitlines())
+    if outcome.qemu_output:
+        text += ["QEMU says:", *quoted(outcome.qemu_output.splitlines())]
+    text.append(f"whole kernel log: {keep_log(target, outcome)}")
+    return "\n".join(text)
+
+
+def quoted(lines):
+    return [f"  | {line}" for line in lines]
+
+
+def keep_log(target, outcome):
+    """Keeps the log of a guest that ended badly; returns where."""
+    folder = cache.root() / "logs"
+    folder.mkdir(exist_ok=True)
+    path = folder / f"{target}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    with open(path, "a", encoding="utf-8") as handle:
+        handle.write(outcome.log + outcome.hang)
+    return path
