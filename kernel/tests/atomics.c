@@ -167,17 +167,10 @@ struct adder {
 static void *add_many(void *argument)
 {
 	struct adder *adder = argument;
-	struct ibv_wc wc;
 
-	for (int i = 0; i < ADDITIONS; i++) {
-		post(&adder->pair.near, &adder->transfer);
-		wc.status = IBV_WC_GENERAL_ERR;
-		if (!try_completion(&adder->pair.near, &wc, 20000) ||
-		    wc.status != IBV_WC_SUCCESS) {
-			adder->failure = wc.status;
-			break;
-		}
-	}
+	for (int i = 0; i < ADDITIONS && !adder->failure; i++)
+		adder->failure = try_transfer(&adder->pair.near,
+					      &adder->transfer);
 	return NULL;
 }
 

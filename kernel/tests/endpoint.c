@@ -205,7 +205,7 @@ void pair_reconnect(struct pair *pair)
 	queue_reconnect(&pair->far, pair->near.qp->qp_num);
 }
 
-void post(struct queue *queue, const struct transfer *t)
+int try_post(struct queue *queue, const struct transfer *t)
 {
 	struct ibv_sge sge = { .addr = (uintptr_t)t->local,
 			       .length = t->length,
@@ -216,7 +216,6 @@ void post(struct queue *queue, const struct transfer *t)
 		.opcode = t->opcode,
 		.imm_data = t->imm,
 	};
-	int error;
 
 	if (queue->ah) {
 		wr.wr.ud.ah = queue->ah;
@@ -232,7 +231,13 @@ void post(struct queue *queue, const struct transfer *t)
 		wr.wr.rdma.remote_addr = t->remote;
 		wr.wr.rdma.rkey = t->rkey;
 	}
-	error = ibv_post_send(queue->qp, &wr, &bad);
+	return ibv_post_send(queue->qp, &wr, &bad);
+}
+
+void post(struct queue *queue, const struct transfer *transfer)
+{
+	int error = try_post(queue, transfer);
+
 	if (error)
 		fail_msg("ibv_post_send: %s", strerror(error));
 }
@@ -295,6 +300,17 @@ struct ibv_wc wait_completion(struct queue *queue)
 	if (!try_completion(queue, &wc, DEADLINE_MS))
 		fail_msg("no completion within %d ms", DEADLINE_MS);
 	return wc;
+}
+
+enum ibv_wc_status try_transfer(struct queue *queue,
+				const struct transfer *transfer)
+{
+	struct ibv_wc wc;
+
+	if (try_post(queue, transfer) ||
+	    !try_completion(queue, &wc, DEADLINE_MS))
+		return IBV_WC_GENERAL_ERR;
+	return wc.status;
 }
 
 enum ibv_wc_status run_transfer(struct queue *queue,

@@ -77,7 +77,13 @@ void post_receive(struct queue *queue, void *buffer, uint32_t length,
 /* The next completion; the deadline passing fails the test. */
 struct ibv_wc wait_completion(struct queue *queue);
 
-/* As above, for threads and for expected silence: false at the deadline. */
+/*
+ * The same for threads, where cmocka cannot fail the test: an errno, false at
+ * the deadline, IBV_WC_GENERAL_ERR for either.
+ */
+int try_post(struct queue *queue, const struct transfer *transfer);
+enum ibv_wc_status try_transfer(struct queue *queue,
+				const struct transfer *transfer);
 bool try_completion(struct queue *queue, struct ibv_wc *wc, int milliseconds);
 
 /* post() and wait for its completion. */

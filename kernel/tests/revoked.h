@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * A BAR registered for a peer, and the proofs that the peer reaches it, or
+ * that it no longer does and no byte of the BAR moves: what the tests of
+ * revocation share.
+ */
+#ifndef P2PMR_TESTS_REVOKED_H
+#define P2PMR_TESTS_REVOKED_H
+
+#include "bar.h"
+#include "endpoint.h"
+
+#define WINDOW (16 * PAGE)
+
+struct scene {
+	struct pair pair;
+	struct memory host;	/* the peer's own buffer */
+	struct memory bar;	/* bar.mr: the region to be revoked */
+	enum memory_kind kind;
+};
+
+void scene_open(struct scene *scene, enum memory_kind kind);
+/* `bar` must have been unmapped and deregistered by the test. */
+void scene_close(struct scene *scene);
+
+/* One access of the peer to the region; repairs the queue pairs after. */
+enum ibv_wc_status peer_access(struct scene *scene, enum ibv_wr_opcode opcode,
+			       size_t offset, size_t length);
+/* One use of the region's lkey on the posting side. */
+enum ibv_wc_status own_access(struct scene *scene, const struct ibv_mr *mr,
+			      enum ibv_wr_opcode opcode);
+
+/* The peer reads and writes at both ends, and what it reads is there. */
+void assert_reachable(struct scene *scene);
+/* Every kind of access is refused, and the file behind the BAR stays. */
+void assert_revoked(struct scene *scene);
+/* A new mapping and a new registration work; undoes both. */
+void assert_registers_anew(struct scene *scene);
+
+#endif
