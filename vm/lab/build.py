@@ -49,6 +49,18 @@ def get(tree):
         return (folder / "project.cpio").read_bytes()
 
 
+def in_build(tree, script):
+    """Runs a shell script inside the tree with this checkout's build at /out; returns
+    its output. The build must have been brought up to date."""
+    with _folder(tree) as folder:
+        command = namespace.in_tree(tree.root, script, binds=[(folder, "/out", False)])
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True, check=False)
+    if result.returncode != 0:
+        raise LabError(f"{tree.target.name}: {result.stderr.strip() or result.stdout}")
+    return result.stdout
+
+
 @contextmanager
 def _folder(tree):
     """This checkout's build folder for the tree, held alone."""

@@ -38,12 +38,14 @@ class Guest:
 
     output: name of a stream to a function that takes its bytes
     inputs: file object to a function that reads it and returns bytes for the terminal
+    after_each: called after whatever the guest has said
     """
 
-    def __init__(self, token, output, timeout, inputs=None):
+    def __init__(self, token, output, timeout, inputs=None, after_each=lambda: None):
         self.log = b""
         self._timeout = timeout
         self._inputs = inputs or {}
+        self._after_each = after_each
         self._end_mark = re.compile(rb"p2pmr-lab: end " + token + rb"\b")
         self._streams = {name: MarkedStream(token, sink) for name, sink in output.items()}
         self._streams["control"] = Lines(self._control)
@@ -74,6 +76,10 @@ class Guest:
         """Ends the guest early; for use by the functions that take its output."""
         self._phase = "stopped"
         self._trouble = reason
+
+    def allow(self, seconds):
+        """Gives the command more time, from now on."""
+        self._deadline = time.monotonic() + seconds
 
     def tell(self, line):
         """Sends a line to the guest's init."""
@@ -112,6 +118,7 @@ class Guest:
                 events = self._selector.select(min(left, 1e6))
                 for key, _ in events:
                     self._receive(key)
+                self._after_each()
                 if any(key.data == "exit" for key, _ in events):
                     return
         finally:
@@ -202,6 +209,7 @@ class Guest:
         for stream in self._streams.values():
             if isinstance(stream, MarkedStream):
                 stream.flush()
+        self._after_each()
 
     def _outcome(self, process):
         if self._status is None and not self._trouble and self._phase != "stopped":

@@ -25,11 +25,13 @@ SETTINGS = "etc/p2pmr-lab"
 
 @dataclass
 class Request:
-    """What the user asked for; without a command it is an interactive shell."""
+    """What the user asked for; without a command it is an interactive shell. files are
+    more settings for the guest, by name, in /etc/p2pmr-lab."""
 
     target: object
     command: list = field(default_factory=list)
     environment: dict = field(default_factory=dict)
+    files: dict = field(default_factory=dict)
     modules: bool = True
     share: str = ""
     bar_size: int = DEFAULT_BAR_SIZE
@@ -109,7 +111,7 @@ def _settings(request, bars, token, project):
     }
     exports = "".join(f"export {name}={shlex.quote(value)}\n"
                       for name, value in environment.items())
-    files = {"environment": exports, "token": token}
+    files = {"environment": exports, "token": token, **request.files}
     if request.command:
         files["command"] = f"exec {shlex.join(request.command)}\n"
     else:

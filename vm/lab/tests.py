@@ -1,1 +1,72 @@
-def run(**a): pass
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""`lab test`: chooses tests, runs those of the guests and those of the lab itself,
+and reports."""
+
+import os
+import subprocess
+import time
+
+from lab import build, cache, targets, testlist, testsession, tree
+from lab.errors import UsageError
+from lab.testreport import Report, Result
+
+
+def run(only, everything, patterns, list_only, json_file):
+    """only: the targets to test in full; none means the default set."""
+    chosen_targets = only or _default_first()
+    complete = bool(only) or everything
+    if list_only:
+        return _print_list(chosen_targets, complete, patterns)
+    report, count = Report(), 0
+    for target in chosen_targets:
+        tests = testlist.chosen(_matching(target, patterns), target, complete)
+        count += len(tests)
+        testsession.run_tests(target, [test for test in tests if not test.on_host], report)
+        for test in tests:
+            if test.on_host:
+                report.add(_run_on_host(target, test))
+    if not count:
+        raise UsageError(f"test: nothing matches {' '.join(patterns)}")
+    return report.close(json_file)
+
+
+def _default_first():
+    return sorted(targets.TARGETS, key=lambda target: target.name != targets.DEFAULT)
+
+
+def _matching(target, patterns):
+    with cache.in_use():
+        made = tree.get(target)
+        build.get(made)
+        return testlist.matching(testlist.all_tests(made), patterns)
+
+
+def _print_list(chosen_targets, complete, patterns):
+    """Every test with the targets it would run on. The names come from the first
+    target: all build the same sources, and listing must not set up every one."""
+    tests = _matching(chosen_targets[0], patterns)
+    for test in tests:
+        where = [target.name for target in chosen_targets
+                 if testlist.chosen([test], target, complete)]
+        if where:
+            print(f"{test.name:<50} {' '.join(where)}")
+    if not tests:
+        raise UsageError(f"test: nothing matches {' '.join(patterns)}")
+    return 0
+
+
+def _run_on_host(target, test):
+    """Runs a test of the lab itself; it finds the lab and the target in variables."""
+    environment = {**os.environ, "P2PMR_LAB": str(build.SOURCE / "lab"),
+                   "P2PMR_TARGET": target.name}
+    start = time.monotonic()
+    try:
+        process = subprocess.run(
+            [test.program, test.name], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, env=environment, timeout=test.timeout, text=True,
+            errors="replace", check=False)
+        status, output = process.returncode, process.stdout
+    except subprocess.TimeoutExpired as error:
+        status, output = "timeout", (error.stdout or b"").decode(errors="replace")
+    result, reason = testsession.meaning(status, output)
+    return Result(target.name, test.name, result, time.monotonic() - start, reason, output)

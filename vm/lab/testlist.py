@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""Which tests there are, and which of them a run of `lab test` chooses.
+
+A test program prints its tests for --list, one `part/behaviour [timeout=SECONDS]` a
+line. Programs installed under GUEST_TESTS run in the guest, those in vm/tests on the
+host, where they try the lab itself.
+"""
+
+import fnmatch
+import os
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import build, targets
+from lab.errors import LabError
+
+GUEST_TESTS = "usr/libexec/p2pmr/tests"
+HOST_TESTS = Path(__file__).resolve().parent.parent / "tests"
+HOST_PART = "lab"
+DEFAULT_TIMEOUT = 60
+
+# On targets other than the default one, unless asked for: all that depends on the
+# kernel. perftest is user space over the same verbs, so a sample of it is enough.
+LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*")
+KEPT_ELSEWHERE = ("perftest/*write_bw*server*",)
+
+
+@dataclass(frozen=True)
+class Test:
+    """One test of one program; program is a path on the host or in the guest."""
+
+    name: str
+    program: str
+    timeout: float
+    on_host: bool
+
+
+def all_tests(tree):
+    """The tests for a target in the order in which they run."""
+    found = _from_listing(build.in_build(tree, _listing_script()), on_host=False)
+    for program in sorted(HOST_TESTS.iterdir()):
+        if program.is_file() and os.access(program, os.X_OK):
+            listing = subprocess.run([str(program), "--list"], stdout=subprocess.PIPE,
+                                     text=True, check=True).stdout
+            found += _from_listing(f"{program}:\n{listing}", on_host=True)
+    names = [test.name for test in found]
+    doubles = sorted({name for name in names if names.count(name) > 1})
+    if doubles:
+        raise LabError(f"tests with the same name: {', '.join(doubles)}")
+    return sorted(found, key=lambda test: (test.on_host, test.name))
+
+
+def matching(tests, patterns):
+    """Those whose name contains one of the patterns; all if there is no pattern."""
+    return [test for test in tests
+            if not patterns or any(fnmatch.fnmatchcase(test.name, f"*{pattern}*")
+                                   for pattern in patterns)]
+
+
+def chosen(tests, target, complete):
+    """Those that run on a target: all, or what differs by kernel."""
+    if complete or target.name == targets.DEFAULT:
+        return tests
+    return [test for test in tests
+            if not _any_match(test.name, LEFT_OUT_ELSEWHERE)
+            or _any_match(test.name, KEPT_ELSEWHERE)]
+
+
+def _any_match(name, patterns):
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def _listing_script():
+    """Prints each test program's path and its list, in the tree of the build."""
+    return f"""
+    for program in /out/installed/{GUEST_TESTS}/*; do
+        [ -f "$program" ] && [ -x "$program" ] || continue
+        echo "${{program#/out/installed}}:"
+        "$program" --list
+    done
+    """
+
+
+def _from_listing(text, on_host):
+    found, program = [], None
+    for line in text.splitlines():
+        if line.startswith("/") and line.endswith(":"):
+            program = line[:-1]
+            continue
+        form = re.fullmatch(r"([a-z0-9_]+/[\w.+-]+)(?:\s+timeout=(\d+))?\s*", line)
+        if not form:
+            raise LabError(f"{program} --list: not a test's name: {line!r}")
+        found.append(Test(form[1], program, float(form[2] or DEFAULT_TIMEOUT), on_host))
+    return found

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""The results of a test run: a line for each as it happens, the closing line, and the
+same for programs as JSON."""
+
+import json
+import sys
+import time
+from dataclasses import asdict, dataclass
+
+PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
+_WORDS = {PASSED: "ok  ", FAILED: "FAIL", SKIPPED: "skip"}
+_COLOURS = {PASSED: "32", FAILED: "31;1", SKIPPED: "33"}
+
+
+@dataclass
+class Result:
+    """What came of one test on one target."""
+
+    target: str
+    name: str
+    result: str
+    seconds: float
+    reason: str = ""
+    output: str = ""
+
+
+class Report:
+    """Collects results and prints them."""
+
+    def __init__(self):
+        self._start = time.monotonic()
+        self._results = []
+
+    def add(self, result):
+        self._results.append(result)
+        word = _WORDS[result.result]
+        if sys.stdout.isatty():
+            word = f"\033[{_COLOURS[result.result]}m{word}\033[0m"
+        reason = f": {result.reason}" if result.reason else ""
+        self._print(f"{word} {result.target} {result.name} "
+                    f"({result.seconds:.1f} s){reason}")
+        if result.result == FAILED:
+            for line in result.output.splitlines():
+                print(f"         | {line}", flush=True)
+
+    def note(self, text):
+        self._print(text)
+
+    def close(self, json_file=None):
+        """Prints the closing line; returns the exit status."""
+        counts = {kind: sum(result.result == kind for result in self._results)
+                  for kind in (PASSED, FAILED, SKIPPED)}
+        if json_file:
+            with open(json_file, "w", encoding="utf-8") as handle:
+                json.dump({**counts, "seconds": round(self._elapsed(), 1),
+                           "tests": [asdict(result) for result in self._results]},
+                          handle, indent=2)
+        closing = f"{counts[PASSED]} passed, {counts[FAILED]} failed"
+        if counts[SKIPPED]:
+            closing += f", {counts[SKIPPED]} skipped"
+        print(closing, flush=True)
+        return 1 if counts[FAILED] else 0
+
+    def _elapsed(self):
+        return time.monotonic() - self._start
+
+    def _print(self, text):
+        print(f"[{self._elapsed():6.1f} s] {text}", flush=True)

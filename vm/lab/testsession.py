@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""Running tests in guests of one target. A test that breaks its guest (a crash, a
+bad kernel log, a process that cannot be killed) fails, and the tests after it get
+a new guest."""
+
+import json
+
+from lab import kernellog, run, verdict
+from lab.guest import Guest
+from lab.streams import Lines
+from lab.testreport import FAILED, PASSED, SKIPPED, Result
+
+SKIP_STATUS = 77
+# What a guest may take around a test: starting it, killing it, reading the log.
+MARGIN_SECONDS = 60
+
+
+def run_tests(target, tests, report):
+    """Runs the tests, in as many guests as it takes."""
+    while tests:
+        session = _Session(target, tests, report)
+        session.run()
+        if not session.finished:
+            report.note(f"{target.name}: the guest could not run tests; "
+                        f"{len(tests)} not run")
+            return
+        tests = tests[session.finished:]
+
+
+class _Session:
+    """One guest and the tests that it gets through."""
+
+    def __init__(self, target, tests, report):
+        self._target = target
+        self._tests = tests
+        self._report = report
+        self._ended = []
+        self._running = None
+        self._judged = 0
+        self._stray = b""
+        self.finished = 0
+
+    def run(self):
+        plan = [{"name": test.name, "program": test.program, "timeout": test.timeout}
+                for test in self._tests]
+        request = run.Request(
+            target=self._target, command=["/usr/lib/p2pmr-lab/run-tests"],
+            files={"tests": json.dumps(plan)}, timeout=MARGIN_SECONDS)
+        with run.prepared(request) as (machine, token):
+            self._guest = Guest(token, {"stdout": Lines(self._event), "stderr": self._strayed},
+                                request.timeout, after_each=self._judge)
+            outcome = self._guest.run(machine)
+        self._conclude(outcome)
+
+    def _strayed(self, data):
+        self._stray += data
+
+    def _event(self, line):
+        event = json.loads(line)
+        if event["event"] == "start":
+            self._running = event["name"]
+            test = next(test for test in self._tests if test.name == self._running)
+            self._guest.allow(test.timeout + MARGIN_SECONDS)
+        else:
+            self._ended.append(event)
+
+    def _judge(self):
+        """Reports tests that have ended, once the log is there up to their end."""
+        while self._ended:
+            event = self._ended[0]
+            mark = f"p2pmr-lab: finished {event['name']}".encode() + b"\r\n"
+            end = self._guest.log.find(mark, self._judged)
+            if end < 0:
+                return
+            bad = _bad_lines(self._guest.log[self._judged:end])
+            self._judged = end + len(mark)
+            self._ended.pop(0)
+            self._running = None
+            self._finish(event, bad)
+            if bad or event["status"] == "stuck":
+                self._guest.stop()
+                self._ended.clear()
+
+    def _finish(self, event, bad):
+        result, reason = meaning(event["status"], event["output"])
+        output = event["output"]
+        if bad:
+            result, reason = FAILED, "bad kernel log"
+            output += "\n" + "\n".join(bad)
+        self._add(event["name"], result, event["seconds"], reason, output)
+        self.finished += 1
+
+    def _conclude(self, outcome):
+        """Reports what is left when the guest is gone."""
+        bad = kernellog.bad_reports(outcome.log[self._judged_characters(outcome):])
+        if not (outcome.trouble or bad or outcome.status):
+            return
+        explanation = verdict.explanation(self._target.name, outcome, bad)
+        explanation += "\n" + self._stray.decode(errors="replace")
+        if self._running:
+            self._add(self._running, FAILED, 0, "it broke the guest", explanation)
+            self.finished += 1
+        else:
+            self._add("lab/guest", FAILED, 0, "the guest broke outside of any test",
+                      explanation)
+
+    def _judged_characters(self, outcome):
+        """Where in the outcome's text the part begins that no test answered for."""
+        judged = self._guest.log[:self._judged].decode(errors="replace")
+        return min(len(outcome.log), len(judged.replace("\r", "")))
+
+    def _add(self, name, result, seconds, reason, output):
+        self._report.add(Result(self._target.name, name, result, seconds, reason, output))
+
+
+def _bad_lines(log):
+    reports = kernellog.bad_reports(log.decode(errors="replace").replace("\r", ""))
+    return [line for report in reports for line in report.lines]
+
+
+def meaning(status, output):
+    """What a test's end means: its result and the reason for it."""
+    if status == 0:
+        return PASSED, ""
+    if status == SKIP_STATUS:
+        lines = output.strip().splitlines()
+        return SKIPPED, lines[-1] if lines else "no reason given"
+    if status == "timeout":
+        return FAILED, "not done in time"
+    if status == "stuck":
+        return FAILED, "not done in time, and cannot be killed"
+    if status < 0:
+        return FAILED, f"killed by signal {-status}"
+    return FAILED, f"exit status {status}"
