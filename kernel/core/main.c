@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pmr.ko: from user addresses to the device memory behind them. Loading and
+ * unloading; the work is in the other files of this folder.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/module.h>
+
+#include "core.h"
+
+static int __init p2pmr_init(void)
+{
+	return p2pmr_revoke_init();
+}
+
+static void __exit p2pmr_exit(void)
+{
+	p2pmr_revoke_exit();
+}
+
+module_init(p2pmr_init);
+module_exit(p2pmr_exit);
+
+MODULE_DESCRIPTION("Device memory behind user mappings, for peer-to-peer importers");
+MODULE_AUTHOR("The p2pmr authors");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * p2pmr_verbs.ko: makes ibv_reg_mr() accept device memory. Attaching to RDMA
+ * devices as they come, and letting go of them.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/module.h>
+#include <linux/slab.h>
+
+#include "verbs.h"
+
+/*
+ * soft-RoCE turns a DMA address into a struct page pointer and back without
+ * looking at the page. Only with this memory model is that pure arithmetic,
+ * and so right for an address that has no struct page.
+ */
+#if !defined(CONFIG_SPARSEMEM_VMEMMAP) || defined(CONFIG_HIGHMEM) || \
+	defined(CONFIG_DEBUG_VIRTUAL)
+#error "p2pmr_verbs needs SPARSEMEM_VMEMMAP, and neither HIGHMEM nor DEBUG_VIRTUAL"
+#endif
+
+static struct workqueue_struct *detach_wq;
+static struct ib_client client;
+
+static void detach_work(struct work_struct *work)
+{
+	struct p2pmr_ibdev *dev = container_of(work, struct p2pmr_ibdev, detach);
+
+	p2pmr_hooks_detach(dev);
+	put_device(&dev->ibdev->dev);
+	kfree(dev);
+}
+
+static void ibdev_release(struct kref *kref)
+{
+	struct p2pmr_ibdev *dev = container_of(kref, struct p2pmr_ibdev, kref);
+
+	/* May be called from a hook, which detaching would wait for. */
+	queue_work(detach_wq, &dev->detach);
+}
+
+void p2pmr_ibdev_put(struct p2pmr_ibdev *dev)
+{
+	kref_put(&dev->kref, ibdev_release);
+}
+
+/* soft-RoCE is what the mechanism is made for and tried on. */
+static bool is_supported(struct ib_device *ibdev)
+{
+	return ibdev->ops.driver_id == RDMA_DRIVER_RXE &&
+	       ibdev->ops.alloc_mr && ibdev->ops.map_mr_sg;
+}
+
+static int client_add(struct ib_device *ibdev)
+{
+	struct p2pmr_ibdev *dev;
+	int ret;
+
+	if (!is_supported(ibdev))
+		return -EOPNOTSUPP;
+	dev = kzalloc(sizeof(*dev), GFP_KERNEL);
+	if (!dev)
+		return -ENOMEM;
+	dev->ibdev = ibdev;
+	kref_init(&dev->kref);
+	mutex_init(&dev->lock);
+	INIT_LIST_HEAD(&dev->shadows);
+	INIT_WORK(&dev->detach, detach_work);
+
+	ret = p2pmr_fastreg_init(&dev->fastreg, ibdev);
+	if (ret) {
+		pr_err("%s: no helper QP: %d\n", dev_name(&ibdev->dev), ret);
+		kfree(dev);
+		return ret;
+	}
+	get_device(&ibdev->dev);
+	ib_set_client_data(ibdev, &client, dev);
+	p2pmr_hooks_attach(dev);
+	pr_info("%s: attached\n", dev_name(&ibdev->dev));
+	return 0;
+}
+
+/*
+ * Called when the device goes and when this module is unloaded. In the first
+ * case users may still hold MRs: these become tombstones, and the hooks stay
+ * for their deregistration.
+ */
+static void client_remove(struct ib_device *ibdev, void *client_data)
+{
+	struct p2pmr_ibdev *dev = client_data;
+
+	WRITE_ONCE(dev->removed, true);
+	p2pmr_hooks_sync();
+	p2pmr_mr_revoke_all(dev);
+	p2pmr_fastreg_destroy(&dev->fastreg);
+	pr_info("%s: detached\n", dev_name(&ibdev->dev));
+	p2pmr_ibdev_put(dev);
+}
+
+static struct ib_client client = {
+	.name = KBUILD_MODNAME,
+	.add = client_add,
+	.remove = client_remove,
+};
+
+/* Does the driver's way from an address to a page and back lead home? */
+static bool memory_model_fits(void)
+{
+	void *addr = (void *)VMALLOC_START;
+
+	return page_address(virt_to_page(addr)) == addr;
+}
+
+static int __init p2pmr_verbs_init(void)
+{
+	int ret;
+
+	if (!memory_model_fits()) {
+		pr_err("soft-RoCE cannot reach I/O memory on this kernel\n");
+		return -EOPNOTSUPP;
+	}
+	detach_wq = alloc_workqueue("p2pmr_detach", WQ_UNBOUND, 0);
+	if (!detach_wq)
+		return -ENOMEM;
+	ret = ib_register_client(&client);
+	if (ret)
+		destroy_workqueue(detach_wq);
+	return ret;
+}
+
+static void __exit p2pmr_verbs_exit(void)
+{
+	ib_unregister_client(&client);
+	destroy_workqueue(detach_wq);
+	/* Shadows freed by kfree_rcu() need no code of this module. */
+}
+
+module_init(p2pmr_verbs_init);
+module_exit(p2pmr_verbs_exit);
+
+/*
+ * Clients are removed in reverse order of registration: after ib_uverbs we are
+ * asked first, while its files can still be closed.
+ */
+MODULE_SOFTDEP("pre: ib_uverbs");
+MODULE_DESCRIPTION("ibv_reg_mr() on device memory for soft-RoCE");
+MODULE_AUTHOR("The p2pmr authors");
+MODULE_LICENSE("GPL");

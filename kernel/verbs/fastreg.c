@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The helper QP: makes fast-registration MRs valid by executing IB_WR_REG_MR,
+ * for all users of one RDMA device.
+ *
+ * REG_MR is a local operation that wants an RC QP in RTS. The QP is connected
+ * to itself under a source address that no packet can carry and has no receive
+ * queue entries, so nothing can be done through it from outside.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/jiffies.h>
+#include <rdma/ib_cache.h>
+
+#include "verbs.h"
+
+#define QUEUE_DEPTH 64
+/* A REG_MR takes microseconds; a driver that needs this long is stuck. */
+#define EXEC_TIMEOUT (10 * HZ)
+
+struct reg_op {
+	struct ib_cqe cqe;
+	struct completion done;
+	enum ib_wc_status status;
+};
+
+static void reg_done(struct ib_cq *cq, struct ib_wc *wc)
+{
+	struct reg_op *op = container_of(wc->wr_cqe, struct reg_op, cqe);
+
+	op->status = wc->status;
+	complete(&op->done);
+}
+
+static int modify(struct ib_qp *qp, struct ib_qp_attr *attr,
+		  enum ib_qp_state state, int mask)
+{
+	attr->qp_state = state;
+	return qp->device->ops.modify_qp(qp, attr, mask | IB_QP_STATE, NULL);
+}
+
+/*
+ * Through the driver's operation and with a GID attribute of our own:
+ * ib_modify_qp() would take an entry of the device's GID table and keep its
+ * address from being removed, and there may be no entry at all.
+ */
+static int bring_up(struct ib_qp *qp)
+{
+	struct ib_gid_attr gid_attr = {
+		.device = qp->device,
+		.gid_type = IB_GID_TYPE_ROCE_UDP_ENCAP,
+		.port_num = 1,
+	};
+	struct ib_qp_attr attr = {
+		.port_num = 1,
+		.path_mtu = IB_MTU_256,
+		.dest_qp_num = qp->qp_num,
+		.ah_attr = {
+			.type = RDMA_AH_ATTR_TYPE_ROCE,
+			.port_num = 1,
+			.ah_flags = IB_AH_GRH,
+			.grh.sgid_attr = &gid_attr,
+			.grh.hop_limit = 1,
+		},
+	};
+	int ret;
+
+	/* The unspecified IPv4 address, mapped. */
+	ipv6_addr_set_v4mapped(htonl(INADDR_ANY),
+			       (struct in6_addr *)gid_attr.gid.raw);
+	attr.ah_attr.grh.dgid = gid_attr.gid;
+
+	ret = modify(qp, &attr, IB_QPS_INIT,
+		     IB_QP_PKEY_INDEX | IB_QP_PORT | IB_QP_ACCESS_FLAGS);
+	if (!ret)
+		ret = modify(qp, &attr, IB_QPS_RTR,
+			     IB_QP_AV | IB_QP_PATH_MTU | IB_QP_DEST_QPN |
+			     IB_QP_RQ_PSN | IB_QP_MAX_DEST_RD_ATOMIC |
+			     IB_QP_MIN_RNR_TIMER);
+	if (!ret)
+		ret = modify(qp, &attr, IB_QPS_RTS,
+			     IB_QP_TIMEOUT | IB_QP_RETRY_CNT | IB_QP_RNR_RETRY |
+			     IB_QP_SQ_PSN | IB_QP_MAX_QP_RD_ATOMIC);
+	return ret;
+}
+
+static void qp_destroy(struct p2pmr_fastreg *fr)
+{
+	if (fr->qp)
+		ib_destroy_qp(fr->qp);
+	if (fr->cq)
+		ib_free_cq(fr->cq);
+	fr->qp = NULL;
+	fr->cq = NULL;
+}
+
+static int qp_create(struct p2pmr_fastreg *fr)
+{
+	struct ib_qp_init_attr init = {
+		.qp_type = IB_QPT_RC,
+		.sq_sig_type = IB_SIGNAL_ALL_WR,
+		.cap.max_send_wr = QUEUE_DEPTH,
+		.cap.max_send_sge = 1,
+	};
+	int ret;
+
+	fr->cq = ib_alloc_cq(fr->ibdev, fr, QUEUE_DEPTH, 0, IB_POLL_SOFTIRQ);
+	if (IS_ERR(fr->cq)) {
+		ret = PTR_ERR(fr->cq);
+		fr->cq = NULL;
+		return ret;
+	}
+	init.send_cq = fr->cq;
+	init.recv_cq = fr->cq;
+	fr->qp = ib_create_qp(fr->pd, &init);
+	if (IS_ERR(fr->qp)) {
+		ret = PTR_ERR(fr->qp);
+		fr->qp = NULL;
+	} else {
+		ret = bring_up(fr->qp);
+	}
+	if (ret)
+		qp_destroy(fr);
+	return ret;
+}
+
+int p2pmr_fastreg_init(struct p2pmr_fastreg *fr, struct ib_device *ibdev)
+{
+	int ret;
+
+	fr->ibdev = ibdev;
+	init_rwsem(&fr->lock);
+	sema_init(&fr->slots, QUEUE_DEPTH);
+	fr->pd = ib_alloc_pd(ibdev, 0);
+	if (IS_ERR(fr->pd))
+		return PTR_ERR(fr->pd);
+	ret = qp_create(fr);
+	if (ret)
+		ib_dealloc_pd(fr->pd);
+	return ret;
+}
+
+/* The caller makes sure that p2pmr_fastreg_exec() is not and will not be run. */
+void p2pmr_fastreg_destroy(struct p2pmr_fastreg *fr)
+{
+	qp_destroy(fr);
+	ib_dealloc_pd(fr->pd);
+}
+
+/*
+ * A failed work request puts the QP into the error state, and one that never
+ * completes still points to its MR: in both cases the QP has to go. Whoever
+ * comes first replaces it; @generation tells the others that it is done.
+ */
+static void replace(struct p2pmr_fastreg *fr, unsigned int generation)
+{
+	int ret = 0;
+
+	down_write(&fr->lock);
+	if (fr->generation == generation) {
+		qp_destroy(fr);
+		ret = qp_create(fr);
+		fr->generation++;
+	}
+	up_write(&fr->lock);
+	if (ret)
+		pr_err("%s: helper QP could not be replaced: %d\n",
+		       dev_name(&fr->ibdev->dev), ret);
+}
+
+static int exec_once(struct p2pmr_fastreg *fr, struct ib_mr *mr, int access)
+{
+	struct reg_op op = {
+		.cqe.done = reg_done,
+		.done = COMPLETION_INITIALIZER_ONSTACK(op.done),
+	};
+	struct ib_reg_wr wr = {
+		.wr.opcode = IB_WR_REG_MR,
+		.wr.send_flags = IB_SEND_SIGNALED,
+		.wr.wr_cqe = &op.cqe,
+		.mr = mr,
+		.key = mr->lkey,
+		.access = access,
+	};
+	unsigned int generation;
+	int ret;
+
+	down_read(&fr->lock);
+	generation = fr->generation;
+	ret = fr->qp ? ib_post_send(fr->qp, &wr.wr, NULL) : -EIO;
+	if (!ret) {
+		if (!wait_for_completion_timeout(&op.done, EXEC_TIMEOUT))
+			ret = -ETIMEDOUT;
+		else if (op.status == IB_WC_WR_FLUSH_ERR)
+			ret = -EAGAIN;
+		else if (op.status != IB_WC_SUCCESS)
+			ret = -EIO;
+	}
+	up_read(&fr->lock);
+
+	/* @op and @mr may go only when nothing refers to them any more. */
+	if (ret)
+		replace(fr, generation);
+	return ret;
+}
+
+/**
+ * p2pmr_fastreg_exec() - make a mapped fast-registration MR valid
+ * @fr: the helper
+ * @mr: from ib_map_mr_sg(), in the helper's PD
+ * @access: IB_ACCESS_* flags that it is to have
+ *
+ * Sleeps until the driver has executed the request. On failure the driver no
+ * longer refers to @mr either.
+ *
+ * Return: 0, -EIO (the driver refused) or -ETIMEDOUT (it did not answer).
+ */
+int p2pmr_fastreg_exec(struct p2pmr_fastreg *fr, struct ib_mr *mr, int access)
+{
+	int ret;
+
+	down(&fr->slots);
+	ret = exec_once(fr, mr, access);
+	/* Somebody else's request broke the QP: this one was not looked at. */
+	if (ret == -EAGAIN)
+		ret = exec_once(fr, mr, access);
+	up(&fr->slots);
+	return ret == -EAGAIN ? -EIO : ret;
+}

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Device-memory MRs: registration, revocation, deregistration.
+ *
+ * uverbs holds a shadow MR for as long as the user likes. The driver's own MR,
+ * which carries the traffic, goes at revocation; the shadow then stays as a
+ * tombstone with the old keys.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/hash.h>
+#include <linux/hashtable.h>
+#include <linux/module.h>
+#include <linux/rculist.h>
+#include <linux/scatterlist.h>
+#include <linux/sched/signal.h>
+#include <linux/slab.h>
+
+#include "verbs.h"
+
+/* What device memory can be given; everything else is refused by name. */
+#define ACCESS_SUPPORTED						\
+	(IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE |		\
+	 IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC |		\
+	 IB_ACCESS_OPTIONAL)
+
+/* Attempts before giving up on mappings that change all the time. */
+#define MAX_TRIES 10
+
+/* A scatterlist entry has a 32-bit length, and ends where a large page does. */
+#define SG_CHUNK ((u64)SZ_1G)
+
+/* Shadows of all devices by the address of their ibmr. */
+static DEFINE_HASHTABLE(shadows, 12);
+static DEFINE_SPINLOCK(shadows_lock);
+
+/* NULL for an MR that is the driver's own. The caller holds the hooks' SRCU. */
+struct p2pmr_shadow *p2pmr_mr_shadow(struct ib_mr *mr)
+{
+	struct p2pmr_shadow *shadow, *found = NULL;
+
+	rcu_read_lock();
+	hash_for_each_possible_rcu(shadows, shadow, hash, (unsigned long)mr) {
+		if (&shadow->ibmr == mr) {
+			found = shadow;
+			break;
+		}
+	}
+	rcu_read_unlock();
+	return found;
+}
+
+/* Is @lkey that of a device-memory MR, revoked or not? */
+bool p2pmr_mr_is_key(struct p2pmr_ibdev *dev, u32 lkey)
+{
+	struct p2pmr_shadow *shadow;
+	bool found = false;
+
+	mutex_lock(&dev->lock);
+	list_for_each_entry(shadow, &dev->shadows, link) {
+		found = shadow->ibmr.lkey == lkey;
+		if (found)
+			break;
+	}
+	mutex_unlock(&dev->lock);
+	return found;
+}
+
+static int check_request(struct p2pmr_ibdev *dev, u64 length, int access)
+{
+	if (access & ~ACCESS_SUPPORTED) {
+		p2pmr_refuse(dev, "access flags %#x are not supported on device memory",
+			     access & ~ACCESS_SUPPORTED);
+		return -EOPNOTSUPP;
+	}
+	if (length > p2pmr_rxe_max_length()) {
+		p2pmr_refuse(dev, "%llu bytes; this kernel's rdma_rxe ends at %llu in one MR",
+			     length, p2pmr_rxe_max_length());
+		return -EFBIG;
+	}
+	return 0;
+}
+
+/* End of the scatterlist entry that begins at @addr, at most @end. */
+static u64 chunk_end(u64 addr, u64 end)
+{
+	return min(end, ALIGN_DOWN(addr, SG_CHUNK) + SG_CHUNK);
+}
+
+static unsigned int count_chunks(const struct p2pmr_range *range)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < range->nr_segs; i++) {
+		u64 addr = (u64)(uintptr_t)range->segs[i].kaddr;
+		u64 end = addr + range->segs[i].len;
+
+		for (; addr < end; addr = chunk_end(addr, end))
+			n++;
+	}
+	return n;
+}
+
+/*
+ * Describe the range to the driver. soft-RoCE is a virtual DMA device: a DMA
+ * address is a kernel virtual address. Begins at the exact byte, since the
+ * driver of 6.1 takes the offset of the first entry for that of the MR.
+ */
+static int map_sg(struct ib_mr *mr, const struct p2pmr_range *range,
+		  unsigned int page_shift)
+{
+	unsigned int i, n = count_chunks(range);
+	struct scatterlist *sg;
+	struct sg_table sgt;
+	int ret;
+
+	ret = sg_alloc_table(&sgt, n, GFP_KERNEL);
+	if (ret)
+		return ret;
+	sg = sgt.sgl;
+	for (i = 0; i < range->nr_segs; i++) {
+		u64 addr = (u64)(uintptr_t)range->segs[i].kaddr;
+		u64 end = addr + range->segs[i].len;
+
+		for (; addr < end; addr = chunk_end(addr, end)) {
+			sg_dma_address(sg) = addr;
+			sg_dma_len(sg) = chunk_end(addr, end) - addr;
+			sg = sg_next(sg);
+		}
+	}
+	ret = ib_map_mr_sg(mr, sgt.sgl, n, NULL, 1U << page_shift);
+	sg_free_table(&sgt);
+	if (ret < 0)
+		return ret;
+	return ret == n ? 0 : -EIO;
+}
+
+/* Pages of 1 << @page_shift that the segments' kernel addresses span. */
+static u64 count_pages(const struct p2pmr_range *range, unsigned int page_shift)
+{
+	unsigned int i;
+	u64 n = 0;
+
+	for (i = 0; i < range->nr_segs; i++) {
+		u64 addr = (u64)(uintptr_t)range->segs[i].kaddr;
+
+		n += ((addr + range->segs[i].len - 1) >> page_shift) -
+		     (addr >> page_shift) + 1;
+	}
+	return n;
+}
+
+/*
+ * Make the driver's MR and let it run through REG_MR. It stays in the helper's
+ * PD, where no user can reach it, until activate() puts it into the user's.
+ */
+static int make_driver_mr(struct p2pmr_shadow *shadow, u64 iova, int access)
+{
+	unsigned int page_shift = p2pmr_rxe_page_shift(shadow->range.nr_segs);
+	struct p2pmr_ibdev *dev = shadow->dev;
+	struct ib_mr *mr;
+	int ret;
+
+	mr = dev->ibdev->ops.alloc_mr(shadow->user_pd, IB_MR_TYPE_MEM_REG,
+				      count_pages(&shadow->range, page_shift));
+	if (IS_ERR(mr))
+		return PTR_ERR(mr);
+	mr->device = dev->ibdev;
+	mr->type = IB_MR_TYPE_MEM_REG;
+	mr->need_inval = false;
+	mr->pd = dev->fastreg.pd;
+
+	ret = map_sg(mr, &shadow->range, page_shift);
+	if (!ret) {
+		mr->iova = iova;
+		mr->length = shadow->range.length;
+		ret = p2pmr_fastreg_exec(&dev->fastreg, mr, access);
+	}
+	if (ret) {
+		mr->pd = shadow->user_pd;
+		dev->orig.dereg_mr(mr, NULL);
+		return ret;
+	}
+	shadow->mr = mr;
+	shadow->ibmr.lkey = mr->lkey;
+	shadow->ibmr.rkey = p2pmr_rxe_rkey(mr->lkey, access);
+	return 0;
+}
+
+/*
+ * The driver takes the key away first and returns when no copy runs any more.
+ * It fails only while memory windows are bound, and none can be.
+ */
+static void drop_driver_mr(struct p2pmr_shadow *shadow)
+{
+	struct ib_mr *mr = shadow->mr;
+	int ret;
+
+	if (!mr)
+		return;
+	shadow->mr = NULL;
+	mr->pd = shadow->user_pd;
+	ret = shadow->dev->orig.dereg_mr(mr, NULL);
+	WARN(ret, "driver kept a device-memory MR: %d\n", ret);
+}
+
+static void activate(struct p2pmr_range *range)
+{
+	struct p2pmr_shadow *shadow =
+		container_of(range, struct p2pmr_shadow, range);
+
+	WRITE_ONCE(shadow->mr->pd, shadow->user_pd);
+}
+
+static void revoke(struct p2pmr_range *range, enum p2pmr_cause cause)
+{
+	drop_driver_mr(container_of(range, struct p2pmr_shadow, range));
+}
+
+static const struct p2pmr_range_ops range_ops = {
+	.activate = activate,
+	.revoke = revoke,
+};
+
+/* One attempt to set up everything; -EAGAIN if the mappings changed. */
+static int try_register(struct p2pmr_shadow *shadow, u64 start, u64 length,
+			u64 iova, int access)
+{
+	int ret;
+
+	ret = p2pmr_range_map(&shadow->range, start, length,
+			      ib_access_writable(access), &range_ops);
+	if (ret)
+		return ret;
+	ret = make_driver_mr(shadow, iova, access);
+	if (!ret)
+		ret = p2pmr_range_commit(&shadow->range);
+	if (ret) {
+		drop_driver_mr(shadow);
+		p2pmr_range_unmap(&shadow->range);
+	}
+	return ret;
+}
+
+static int try_repeatedly(struct p2pmr_shadow *shadow, u64 start, u64 length,
+			  u64 iova, int access)
+{
+	int tries, ret = -EAGAIN;
+
+	for (tries = 0; ret == -EAGAIN && tries < MAX_TRIES; tries++) {
+		if (fatal_signal_pending(current))
+			return -EINTR;
+		ret = try_register(shadow, start, length, iova, access);
+	}
+	if (ret == -EAGAIN)
+		p2pmr_refuse(shadow->dev, "mappings changed during each of %d attempts",
+			     tries);
+	return ret;
+}
+
+static struct p2pmr_shadow *shadow_alloc(struct p2pmr_ibdev *dev,
+					 struct ib_pd *pd)
+{
+	struct p2pmr_shadow *shadow;
+
+	/* What keeps this code loaded while the user holds the MR. */
+	if (!try_module_get(THIS_MODULE))
+		return NULL;
+	shadow = kzalloc(sizeof(*shadow), GFP_KERNEL_ACCOUNT);
+	if (!shadow) {
+		module_put(THIS_MODULE);
+		return NULL;
+	}
+	kref_get(&dev->kref);
+	shadow->dev = dev;
+	shadow->user_pd = pd;
+	shadow->ibmr.device = dev->ibdev;
+	shadow->ibmr.pd = pd;
+	return shadow;
+}
+
+static void shadow_free(struct p2pmr_shadow *shadow)
+{
+	p2pmr_ibdev_put(shadow->dev);
+	kfree_rcu(shadow, rcu);
+	/* The caller runs under the hooks' SRCU, which unloading waits for. */
+	module_put(THIS_MODULE);
+}
+
+/**
+ * p2pmr_mr_reg() - register device memory
+ * @dev: attached device, not removed
+ * @pd: the user's
+ * @start: user address
+ * @length: in bytes
+ * @iova: address that work requests will use
+ * @access: IB_ACCESS_* flags, checked by uverbs for what the device knows
+ *
+ * Return: the MR for uverbs, to be ended with p2pmr_mr_dereg(), or an error
+ * pointer: those of p2pmr_range_map() and p2pmr_range_commit(), -EOPNOTSUPP
+ * (access flags), -EFBIG (longer than the driver can), -EIO, -EINTR.
+ */
+struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
+			   u64 length, u64 iova, int access)
+{
+	struct p2pmr_shadow *shadow;
+	int ret;
+
+	ret = check_request(dev, length, access);
+	if (ret)
+		return ERR_PTR(ret);
+	shadow = shadow_alloc(dev, pd);
+	if (!shadow)
+		return ERR_PTR(-ENOMEM);
+	ret = try_repeatedly(shadow, start, length, iova, access);
+	if (ret) {
+		shadow_free(shadow);
+		return ERR_PTR(ret);
+	}
+
+	spin_lock(&shadows_lock);
+	hash_add_rcu(shadows, &shadow->hash, (unsigned long)&shadow->ibmr);
+	spin_unlock(&shadows_lock);
+	mutex_lock(&dev->lock);
+	list_add_tail(&shadow->link, &dev->shadows);
+	mutex_unlock(&dev->lock);
+	return &shadow->ibmr;
+}
+
+void p2pmr_mr_dereg(struct p2pmr_shadow *shadow)
+{
+	mutex_lock(&shadow->dev->lock);
+	list_del(&shadow->link);
+	mutex_unlock(&shadow->dev->lock);
+	p2pmr_range_unmap(&shadow->range);
+
+	spin_lock(&shadows_lock);
+	hash_del_rcu(&shadow->hash);
+	spin_unlock(&shadows_lock);
+	shadow_free(shadow);
+}
+
+/* For a device that is going away: its users keep tombstones. */
+void p2pmr_mr_revoke_all(struct p2pmr_ibdev *dev)
+{
+	struct p2pmr_shadow *shadow;
+
+	mutex_lock(&dev->lock);
+	list_for_each_entry(shadow, &dev->shadows, link)
+		p2pmr_range_revoke(&shadow->range, P2PMR_CAUSE_IMPORTER);
+	mutex_unlock(&dev->lock);
+}

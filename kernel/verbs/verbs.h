@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files of p2pmr_verbs.ko share: the attached RDMA device, its helper
+ * queue pair, and the MRs that uverbs sees.
+ */
+#ifndef P2PMR_VERBS_H
+#define P2PMR_VERBS_H
+
+#include <linux/kref.h>
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
+#include <linux/semaphore.h>
+#include <linux/srcu.h>
+#include <rdma/ib_verbs.h>
+
+#include <linux/p2pmr.h>
+
+#include "../compat.h"
+
+/**
+ * struct p2pmr_fastreg - the kernel-owned QP that executes IB_WR_REG_MR
+ * @ibdev: the device
+ * @pd: a PD of its own, which owns nothing but the QP
+ * @cq: where the QP completes
+ * @qp: RC, in RTS, connected to nobody; NULL if it could not be rebuilt
+ * @lock: read while a work request is outstanding, write to replace the QP
+ * @slots: free places in the send queue
+ * @generation: counts replacements
+ */
+struct p2pmr_fastreg {
+	struct ib_device *ibdev;
+	struct ib_pd *pd;
+	struct ib_cq *cq;
+	struct ib_qp *qp;
+	struct rw_semaphore lock;
+	struct semaphore slots;
+	unsigned int generation;
+};
+
+/**
+ * struct p2pmr_ibdev - an attached RDMA device
+ * @ibdev: the device; its memory is kept by a reference on its struct device
+ * @kref: the attachment has one, and so has each shadow MR
+ * @detach: gives the hooks back when the last reference is gone
+ * @link: in the list of attached devices
+ * @orig: the driver's own operations
+ * @fastreg: valid until the client is removed
+ * @removed: no new MRs
+ * @lock: protects @shadows
+ * @shadows: every shadow MR of the device
+ */
+struct p2pmr_ibdev {
+	struct ib_device *ibdev;
+	struct kref kref;
+	struct work_struct detach;
+	struct list_head link;
+	struct {
+		typeof_member(struct ib_device_ops, reg_user_mr) reg_user_mr;
+		typeof_member(struct ib_device_ops, rereg_user_mr) rereg_user_mr;
+		typeof_member(struct ib_device_ops, dereg_mr) dereg_mr;
+		typeof_member(struct ib_device_ops, advise_mr) advise_mr;
+	} orig;
+	struct p2pmr_fastreg fastreg;
+	bool removed;
+	struct mutex lock;
+	struct list_head shadows;
+};
+
+/**
+ * struct p2pmr_shadow - the MR that uverbs holds for device memory
+ * @ibmr: what uverbs writes into; carries the keys of @mr
+ * @range: the device memory
+ * @mr: the driver's fast-registration MR; gone once revoked
+ * @user_pd: the PD that @mr belongs to
+ * @dev: referenced
+ * @hash: finds the shadow by the address of @ibmr
+ * @link: in @dev->shadows
+ * @rcu: look-ups run under RCU
+ */
+struct p2pmr_shadow {
+	struct ib_mr ibmr;
+	struct p2pmr_range range;
+	struct ib_mr *mr;
+	struct ib_pd *user_pd;
+	struct p2pmr_ibdev *dev;
+	struct hlist_node hash;
+	struct list_head link;
+	struct rcu_head rcu;
+};
+
+/* One line for the one who asked, naming why he does not get it. */
+#define p2pmr_refuse(p2pdev, fmt, ...)					\
+	pr_notice_ratelimited("%s: refused for %s[%d]: " fmt "\n",	\
+			      dev_name(&(p2pdev)->ibdev->dev),		\
+			      current->comm, task_pid_nr(current),	\
+			      ##__VA_ARGS__)
+
+/* fastreg.c */
+int p2pmr_fastreg_init(struct p2pmr_fastreg *fr, struct ib_device *ibdev);
+void p2pmr_fastreg_destroy(struct p2pmr_fastreg *fr);
+int p2pmr_fastreg_exec(struct p2pmr_fastreg *fr, struct ib_mr *mr, int access);
+
+/* mr.c */
+struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
+			   u64 length, u64 iova, int access);
+struct p2pmr_shadow *p2pmr_mr_shadow(struct ib_mr *mr);
+bool p2pmr_mr_is_key(struct p2pmr_ibdev *dev, u32 lkey);
+void p2pmr_mr_dereg(struct p2pmr_shadow *shadow);
+void p2pmr_mr_revoke_all(struct p2pmr_ibdev *dev);
+
+/* hooks.c */
+void p2pmr_hooks_attach(struct p2pmr_ibdev *dev);
+void p2pmr_hooks_detach(struct p2pmr_ibdev *dev);
+void p2pmr_hooks_sync(void);
+
+/* client.c */
+void p2pmr_ibdev_put(struct p2pmr_ibdev *dev);
+
+#endif /* P2PMR_VERBS_H */
