@@ -27,13 +27,13 @@ PLANTED = 0x5A
 MODULE = "/sys/module/p2pmr_verbs/refcnt"
 # Program, and the sides that data flows to: there a BAR is seen to change.
 PROGRAMS = {
-    "write-bw": ("ib_write_bw", {"server"}),
-    "read-bw": ("ib_read_bw", {"client"}),
-    "send-bw": ("ib_send_bw", {"server"}),
-    "write-lat": ("ib_write_lat", {"server", "client"}),
-    "read-lat": ("ib_read_lat", {"client"}),
-    "send-lat": ("ib_send_lat", {"server", "client"}),
-    "atomic-bw": ("ib_atomic_bw", {"server", "client"}),
+    "ib_write_bw": {"server"},
+    "ib_read_bw": {"client"},
+    "ib_send_bw": {"server"},
+    "ib_write_lat": {"server", "client"},
+    "ib_read_lat": {"client"},
+    "ib_send_lat": {"server", "client"},
+    "ib_atomic_bw": {"server", "client"},
 }
 SIDES = {"server": ("server",), "client": ("client",), "both": ("server", "client")}
 BARS = {"server": "P2PMR_BAR", "client": "P2PMR_BAR2"}
@@ -48,9 +48,9 @@ class Case:
     """One run: which program, whose buffer is in a BAR, at what offset, which mapping."""
 
     def __init__(self, program, sides, offset=0, suffix=""):
-        self.program, self.sinks = PROGRAMS[program]
+        self.program, self.sinks = program, PROGRAMS[program]
         self.sides, self.offset, self.suffix = sides, offset, suffix
-        self.kind = program.rpartition("-")[2]
+        self.kind = program.rpartition("_")[2]
         self.sized = "atomic" not in program
 
     def arguments(self, side, gid_index, port):
@@ -72,9 +72,9 @@ def cases():
     for program in PROGRAMS:
         for name, sides in SIDES.items():
             yield f"perftest/{program}-bar-on-{name}", Case(program, sides)
-    yield "perftest/write-bw-bar-at-offset", Case("write-bw", ("server",), offset=1 << 20)
-    yield "perftest/write-bw-bar-wc", Case("write-bw", ("server", "client"), suffix="_WC")
-    yield "perftest/read-bw-bar-wc", Case("read-bw", ("server", "client"), suffix="_WC")
+    yield "perftest/ib_write_bw-bar-at-offset", Case("ib_write_bw", ("server",), offset=1 << 20)
+    yield "perftest/ib_write_bw-bar-wc", Case("ib_write_bw", ("server", "client"), suffix="_WC")
+    yield "perftest/ib_read_bw-bar-wc", Case("ib_read_bw", ("server", "client"), suffix="_WC")
 
 
 def ipv4_gid_index():
