@@ -31,11 +31,15 @@ if [ -d lib ]; then
 	cp -a lib usr/
 	rm -r lib
 fi
-# depmod must see the project's modules in their place among all others.
-mkdir -p "usr/lib/modules/$kernel/updates"
-mount --bind "usr/lib/modules/$kernel/updates" "/lib/modules/$kernel/updates"
-depmod --outdir /out/depmod "$kernel"
-cp /out/depmod/lib/modules/"$kernel"/modules.* "usr/lib/modules/$kernel/"
+# depmod must see the project's modules in their place among all others, and leave
+# the tree as it is.
+base=/tmp/base/lib/modules/$kernel
+mkdir -p "$base/kernel" "$base/updates" "usr/lib/modules/$kernel/updates"
+mount --bind "/lib/modules/$kernel/kernel" "$base/kernel"
+mount --bind "usr/lib/modules/$kernel/updates" "$base/updates"
+cp "/lib/modules/$kernel/modules.order" "/lib/modules/$kernel"/modules.builtin* "$base/"
+depmod -b /tmp/base "$kernel"
+cp "$base"/modules.* "usr/lib/modules/$kernel/"
 """
 
 

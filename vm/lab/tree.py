@@ -91,7 +91,7 @@ def _make(target, folder):
     root = folder / "root"
     kernel = _only_kernel(root)
     # Where the build and its chroot mount things.
-    for place in ("src", "out", f"lib/modules/{kernel}/updates"):
+    for place in ("src", "out"):
         namespace.run(["mkdir", "-p", str(root / place)])
     with Step(f"{target.name}: disk image"):
         _make_image(root, folder / "root.img")
