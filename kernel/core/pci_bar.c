@@ -60,7 +60,8 @@ static int check_rights(struct p2pmr_range *range, struct vm_area_struct *vma)
 		p2pmr_refuse("mapping is not made of page frame numbers");
 		return -ENXIO;
 	}
-	if (!(vma->vm_flags & VM_SHARED)) {
+	/* Not VM_SHARED: a read-only file's shared mapping is without it. */
+	if (!(vma->vm_flags & VM_MAYSHARE)) {
 		p2pmr_refuse("mapping is private (MAP_PRIVATE)");
 		return -EINVAL;
 	}

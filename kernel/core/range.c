@@ -26,8 +26,9 @@ static bool is_device_vma(const struct vm_area_struct *vma)
  * @start: first address in the address space of the caller
  * @length: in bytes
  *
- * Tells an importer whether the usual path, which pins pages, is bound to
- * fail. Costs one VMA look-up for a range inside one mapping.
+ * Tells an importer whether the usual path, which pins pages, would fail for
+ * device memory. It would fail earlier at a hole, so that what comes after one
+ * does not matter. Costs one VMA look-up for a range inside one mapping.
  *
  * Return: false also for what is no range at all (empty, or wrapping around).
  */
@@ -43,11 +44,12 @@ bool p2pmr_range_has_device(unsigned long start, u64 length)
 		return false;
 
 	mmap_read_lock(mm);
-	for (vma = find_vma(mm, start); vma && vma->vm_start < end;
-	     vma = find_vma(mm, vma->vm_end)) {
-		found = is_device_vma(vma);
-		if (found)
+	while (!found && start < end) {
+		vma = find_vma(mm, start);
+		if (!vma || vma->vm_start > start)
 			break;
+		found = is_device_vma(vma);
+		start = vma->vm_end;
 	}
 	mmap_read_unlock(mm);
 	return found;
