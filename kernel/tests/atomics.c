@@ -110,31 +110,6 @@ static void fetch_and_add(void **state)
 	tear_down(f);
 }
 
-static enum ibv_wc_status unaligned_status(enum memory_kind kind)
-{
-	const struct route route = { HOST, kind };
-	struct fixture *f = &fixture;
-	enum ibv_wc_status status;
-	struct transfer t;
-
-	set_up(f, &route);
-	t = atomic(f, IBV_WR_ATOMIC_FETCH_AND_ADD, 1, 0);
-	t.remote -= 4;
-	status = run_transfer(&f->pair.near, &t);
-	assert_bytes(f->remote.bytes, f->far_expected, WINDOW, "remote side");
-	tear_down(f);
-	return status;
-}
-
-static void unaligned_is_refused(void **state)
-{
-	enum ibv_wc_status on_host = unaligned_status(HOST);
-
-	(void)state;
-	assert_int_not_equal(on_host, IBV_WC_SUCCESS);
-	assert_status(unaligned_status(BAR), on_host);
-}
-
 static void result_is_seen_outside(void **state)
 {
 	const struct route route = { HOST, BAR };
@@ -228,7 +203,6 @@ static void concurrent_additions_all_count(void **state)
 static const struct test tests[] = {
 	TESTS("compare-and-swap", compare_and_swap),
 	TESTS("fetch-and-add", fetch_and_add),
-	TEST("verbs/atomic-unaligned-refused", unaligned_is_refused),
 	TEST("verbs/atomic-seen-outside", result_is_seen_outside),
 	TEST("verbs/atomic-concurrent", concurrent_additions_all_count),
 };

@@ -131,7 +131,8 @@ void queue_connect(struct queue *queue, uint32_t peer_qp_num)
 		.qp_state = IBV_QPS_RTS,
 		.sq_psn = FIRST_PSN,
 		.timeout = 16,
-		.retry_cnt = 7,
+		/* 7 is for ever in rxe, and a dead peer has to show. */
+		.retry_cnt = 6,
 		.rnr_retry = 7,
 		.max_rd_atomic = 8,
 	};

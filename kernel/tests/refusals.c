@@ -60,6 +60,7 @@ static int attempt(void *address, size_t length, int access)
 	return 0;
 }
 
+/* No range at all: the kernel's own answer, which counts pages touched. */
 static void zero_length(void **state)
 {
 	uint8_t *bar = map_bar(READ_WRITE, MAP_SHARED);
@@ -67,7 +68,7 @@ static void zero_length(void **state)
 	(void)state;
 	set_up();
 	assert_int_equal(attempt(bar, 0, ACCESS_ALL), EINVAL);
-	assert_int_equal(attempt(bar + 7, 0, ACCESS_ALL), EINVAL);
+	assert_int_equal(attempt(bar + 7, 0, ACCESS_ALL), EFAULT);
 	unmap(bar);
 	tear_down();
 }
