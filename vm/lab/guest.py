@@ -18,7 +18,7 @@ from lab.streams import Lines, MarkedStream
 BOOT_SECONDS = 120
 # From the command's end to the end of the streams and of the kernel log.
 ENDING_SECONDS = 30
-SYSRQ_SECONDS = 8
+SYSRQ_SECONDS = 6
 
 
 @dataclass

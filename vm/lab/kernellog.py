@@ -29,7 +29,7 @@ _STARTS = re.compile(
     | (?:list_add|list_del|rcu_head)\S*\ corruption
     | (?:slab|kmem_cache)\S*:?.*\bObjects\ remaining
     | kmemleak:\s(?!Kernel\ memory\ leak\ detector\ (?:initialized|disabled)) | unreferenced\ object
-    | INFO:\ task\ .*\ blocked\ for\ more\ than
+    | INFO:\ task\ .*\ blocked\ (?:for\ more\ than|on)\ 
     | (?:rcu:\s)?INFO:\ rcu\S*\ .*\bstall | rcu:\ .*\bstall
     | INFO:\ trying\ to\ register\ non-static\ key
     | INFO:\ lockdep\ is\ turned\ off

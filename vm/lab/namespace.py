@@ -9,7 +9,9 @@ from lab.errors import LabError
 
 
 def prefix():
-    command = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+    # Nothing of it outlives the lab: what is half-made has no maker then.
+    command = ["setpriv", "--pdeathsig", "KILL", "--",
+               "unshare", "--mount", "--pid", "--fork", "--kill-child"]
     if os.geteuid() != 0:
         command += ["--map-root-user", "--map-auto"]
     return command + ["--"]

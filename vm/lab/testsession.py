@@ -4,6 +4,7 @@ bad kernel log, a process that cannot be killed) fails, and the tests after it g
 a new guest."""
 
 import json
+import re
 
 from lab import kernellog, run, verdict
 from lab.guest import Guest
@@ -24,7 +25,7 @@ def run_tests(target, tests, report):
             report.note(f"{target.name}: the guest could not run tests; "
                         f"{len(tests)} not run")
             return
-        tests = tests[session.finished:]
+        tests = [test for test in tests if test.name not in session.finished]
 
 
 class _Session:
@@ -35,10 +36,9 @@ class _Session:
         self._tests = tests
         self._report = report
         self._ended = []
-        self._running = None
         self._judged = 0
         self._stray = b""
-        self.finished = 0
+        self.finished = set()
 
     def run(self):
         plan = [{"name": test.name, "program": test.program, "timeout": test.timeout}
@@ -58,8 +58,7 @@ class _Session:
     def _event(self, line):
         event = json.loads(line)
         if event["event"] == "start":
-            self._running = event["name"]
-            test = next(test for test in self._tests if test.name == self._running)
+            test = next(test for test in self._tests if test.name == event["name"])
             self._guest.allow(test.timeout + MARGIN_SECONDS)
         else:
             self._ended.append(event)
@@ -75,7 +74,6 @@ class _Session:
             bad = _bad_lines(self._guest.log[self._judged:end])
             self._judged = end + len(mark)
             self._ended.pop(0)
-            self._running = None
             self._finish(event, bad)
             if bad or event["status"] == "stuck":
                 self._guest.stop()
@@ -88,18 +86,21 @@ class _Session:
             result, reason = FAILED, "bad kernel log"
             output += "\n" + "\n".join(bad)
         self._add(event["name"], result, event["seconds"], reason, output)
-        self.finished += 1
+        self.finished.add(event["name"])
 
     def _conclude(self, outcome):
         """Reports what is left when the guest is gone."""
-        bad = kernellog.bad_reports(outcome.log[self._judged_characters(outcome):])
+        unjudged = outcome.log[self._judged_characters(outcome):]
+        bad = kernellog.bad_reports(unjudged)
         if not (outcome.trouble or bad or outcome.status):
             return
         explanation = verdict.explanation(self._target.name, outcome, bad)
         explanation += "\n" + self._stray.decode(errors="replace")
-        if self._running:
-            self._add(self._running, FAILED, 0, "it broke the guest", explanation)
-            self.finished += 1
+        # The log knows better than the events, which a crash can overtake.
+        begun = re.findall(r"p2pmr-lab: begin (\S+)", unjudged)
+        if begun:
+            self._add(begun[-1], FAILED, 0, "it broke the guest", explanation)
+            self.finished.add(begun[-1])
         else:
             self._add("lab/guest", FAILED, 0, "the guest broke outside of any test",
                       explanation)
@@ -115,7 +116,7 @@ class _Session:
 
 def _bad_lines(log):
     reports = kernellog.bad_reports(log.decode(errors="replace").replace("\r", ""))
-    return [line for report in reports for line in report.lines]
+    return [line for report in reports for line in report.lines if line.strip()]
 
 
 def meaning(status, output):
