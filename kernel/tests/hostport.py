@@ -10,7 +10,10 @@ CHUNK = 65536
 def ask(*words):
     """Sends one request; returns what follows "ok" in the answer."""
     with open(os.environ["P2PMR_HOST"], "r+b", buffering=0) as port:
-        port.write((" ".join(str(word) for word in words) + "\n").encode())
+        request = memoryview((" ".join(str(word) for word in words) + "\n").encode())
+        # The port takes no more than 32 KiB at once.
+        while request:
+            request = request[port.write(request):]
         answer = b""
         while not answer.endswith(b"\n"):
             part = port.read(65536)
@@ -30,7 +33,8 @@ def read(bar, offset, length):
 
 
 def write(bar, offset, data):
-    ask("bar-write", bar, offset, data.hex())
+    for start in range(0, len(data), CHUNK):
+        ask("bar-write", bar, offset + start, data[start:start + CHUNK].hex())
 
 
 def fill(bar, offset, length, byte):
