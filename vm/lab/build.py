@@ -18,9 +18,8 @@ SOURCE = Path(__file__).resolve().parent.parent.parent
 # Run inside the tree, with the project at /src and this build's folder at /out.
 SCRIPT = """
 kernel=$1
-[ -e /out/build/CMakeCache.txt ] ||
-	cmake -S /src -B /out/build -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-		-DCMAKE_INSTALL_PREFIX=/usr -DP2PMR_KERNEL_DIR=/lib/modules/$kernel/build
+cmake -S /src -B /out/build -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+	-DCMAKE_INSTALL_PREFIX=/usr -DP2PMR_KERNEL_DIR=/lib/modules/$kernel/build
 cmake --build /out/build -j "$(nproc)"
 rm -rf /out/installed
 DESTDIR=/out/installed cmake --install /out/build

@@ -96,7 +96,7 @@ def _guest_options(parser):
 
 def _demo_command(commands):
     parser = _command(commands, "demo", "show in a minute what the project does",
-                      lambda options: demo.run(targets.find(options.on)))
+                      lambda options: demo.run_demo(targets.find(options.on)))
     _target_option(parser)
 
 

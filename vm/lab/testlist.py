@@ -24,7 +24,7 @@ DEFAULT_TIMEOUT = 60
 # On targets other than the default one, unless asked for: all that depends on the
 # kernel. perftest is user space over the same verbs, so a sample of it is enough.
 LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*")
-KEPT_ELSEWHERE = ("perftest/*write_bw*server*",)
+KEPT_ELSEWHERE = ("perftest/ib_write_bw-bar-on-both",)
 
 
 @dataclass(frozen=True)
