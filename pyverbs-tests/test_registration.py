@@ -28,6 +28,9 @@ class RegistrationTest(PyverbsAPITestCase):
             MR(self.pd, length, access, address=address)
         return caught.exception.error_code
 
+    def accept(self, length, access, address):
+        MR(self.pd, length, access, address=address).close()
+
     def test_register_bar(self):
         bar = Bar(LENGTH)
         for offset, length in ((0, LENGTH), (1, 1), (4095, 2), (PAGE, PAGE), (777, 12345)):
@@ -54,13 +57,14 @@ class RegistrationTest(PyverbsAPITestCase):
     def test_refused_past_the_end(self):
         bar = Bar(LENGTH)
         bar.unmap(LENGTH - PAGE)
+        self.accept(LENGTH - PAGE, ALL_ACCESS, bar.address)
         self.assertEqual(self.refusal(LENGTH, ALL_ACCESS, bar.address), errno.EFAULT)
 
     def test_refused_write_to_read_only(self):
         bar = Bar(LENGTH, protection=mmap.PROT_READ)
         self.assertEqual(self.refusal(LENGTH, e.IBV_ACCESS_LOCAL_WRITE, bar.address),
                          errno.EACCES)
-        MR(self.pd, LENGTH, e.IBV_ACCESS_REMOTE_READ, address=bar.address).close()
+        self.accept(LENGTH, e.IBV_ACCESS_REMOTE_READ, bar.address)
 
     def test_refused_flags(self):
         bar = Bar(LENGTH)
@@ -74,8 +78,11 @@ class RegistrationTest(PyverbsAPITestCase):
         for memory in (Memory(LENGTH), Bar(LENGTH)):
             self.assertEqual(self.refusal(LENGTH, e.IBV_ACCESS_REMOTE_WRITE, memory.address),
                              errno.EINVAL)
+            self.accept(LENGTH, e.IBV_ACCESS_REMOTE_WRITE | e.IBV_ACCESS_LOCAL_WRITE,
+                        memory.address)
 
     def test_refused_unmapped(self):
         bar = Bar(LENGTH)
+        self.accept(LENGTH, ALL_ACCESS, bar.address)
         bar.unmap()
         self.assertEqual(self.refusal(LENGTH, ALL_ACCESS, bar.address), errno.EFAULT)

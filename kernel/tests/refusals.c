@@ -235,6 +235,28 @@ static void flags_the_kernel_refuses(void **state)
 	tear_down();
 }
 
+/* Address and iova at different places in their pages. */
+static void iova_at_another_offset(void **state)
+{
+	static const struct {
+		size_t offset;
+		uint64_t iova;
+	} cases[] = { { 37, 0x10000000 }, { 0, 0x10000001 }, { 4000, 0x2001 } };
+	uint8_t *bar = map_bar(READ_WRITE, MAP_SHARED);
+
+	(void)state;
+	set_up();
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_null(ibv_reg_mr_iova(device.pd, bar + cases[i].offset,
+					    PAGE, cases[i].iova, ACCESS_ALL));
+		assert_int_equal(errno, EINVAL);
+		assert_int_equal(attempt(bar + cases[i].offset, PAGE,
+					 ACCESS_ALL), 0);
+	}
+	unmap(bar);
+	tear_down();
+}
+
 /* Anonymous pages, and right behind them a BAR. */
 static void host_and_bar(void **state)
 {
@@ -266,6 +288,8 @@ static const struct test tests[] = {
 	TEST("verbs/refused-mapping-without-rights", mapping_without_rights),
 	TEST("verbs/refused-unsupported-flags", unsupported_flags),
 	TEST("verbs/refused-invalid-flags", flags_the_kernel_refuses),
+	TEST("verbs/refused-iova-at-another-page-offset",
+	     iova_at_another_offset),
 	TEST("verbs/refused-host-and-bar", host_and_bar),
 };
 

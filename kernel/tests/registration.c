@@ -178,34 +178,6 @@ static void iova_differs_from_address(void **state)
 	tear_down(f);
 }
 
-/*
- * Address and iova at different places in their pages: not every driver can
- * do that. Refused is fine, other bytes than those asked for are not.
- */
-static void iova_at_another_offset(void **state)
-{
-	static const struct {
-		size_t offset;
-		uint64_t iova;
-	} cases[] = { { 37, 0x10000000 }, { 0, 0x10000001 }, { 4000, 0x2001 } };
-	struct fixture *f = set_up(BAR);
-
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
-		struct ibv_mr *mr = ibv_reg_mr_iova(
-			f->pair.device.pd, f->bar.bytes + cases[i].offset, 9000,
-			cases[i].iova, ACCESS_ALL);
-
-		if (!mr) {
-			assert_int_equal(errno, EINVAL);
-			continue;
-		}
-		write_through(f, mr, cases[i].iova, cases[i].offset, 9000);
-		assert_int_equal(ibv_dereg_mr(mr), 0);
-	}
-	tear_down(f);
-}
-
 /* The start of the mapping is not the start of the BAR. */
 static void mapping_with_an_offset(void **state)
 {
@@ -379,7 +351,6 @@ static const struct test tests[] = {
 	TEST_OF("verbs/mr-ends-at-its-bytes-wc", ends_at_its_bytes,
 		KIND(BAR_WC)),
 	TEST("verbs/mr-iova-differs-from-address", iova_differs_from_address),
-	TEST("verbs/mr-iova-at-another-page-offset", iova_at_another_offset),
 	TEST("verbs/mr-of-mapping-with-offset", mapping_with_an_offset),
 	TEST("verbs/mr-rights-as-asked", rights_are_those_asked_for),
 	TEST("verbs/mr-no-remote-right", no_remote_right_changes_nothing),
