@@ -112,6 +112,13 @@ static inline void __iomem *p2pmr_ioremap(phys_addr_t addr, size_t len,
 #define P2PMR_REG_USER_MR_ARGS pd, start, length, iova, access, udata
 #endif
 
+/* RDMA FLUSH came with 6.2. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#define P2PMR_ACCESS_FLUSH_GLOBAL IB_ACCESS_FLUSH_GLOBAL
+#else
+#define P2PMR_ACCESS_FLUSH_GLOBAL 0
+#endif
+
 /*
  * soft-RoCE up to 6.3 gives an MR without remote rights the rkey 0; later
  * versions give every MR an rkey equal to its lkey.

@@ -1,19 +1,109 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * In-kernel API of p2pmr.ko for importers: drivers that want to reach the
- * device memory behind a range of user addresses.
+ * In-kernel API of p2pmr.ko: for exporters, drivers that own device memory and
+ * let user space map it; and for importers, drivers that want to reach what is
+ * behind a range of user addresses.
  */
 #ifndef _LINUX_P2PMR_H
 #define _LINUX_P2PMR_H
 
 #include <linux/completion.h>
+#include <linux/dma-direction.h>
 #include <linux/list.h>
+#include <linux/mm_types.h>
 #include <linux/spinlock.h>
 #include <linux/types.h>
 #include <linux/workqueue.h>
 
+struct dentry;
+struct p2pmr_account;
+struct p2pmr_mapping;
 struct p2pmr_piece;
 struct p2pmr_range;
+struct seq_file;
+
+/* ------------------------------------------------------------ exporters -- */
+
+/**
+ * struct p2pmr_request - what an importer asks an exporter for
+ * @vma: the mapping; only to be looked at, and only during the call
+ * @start: first user address, aligned or not
+ * @end: first user address after it, aligned or not, inside @vma
+ * @write: the importer will write into the memory
+ * @importer: name of the importer, for logs and policy
+ * @owner: the process whose mapping it is; current
+ */
+struct p2pmr_request {
+	struct vm_area_struct *vma;
+	unsigned long start;
+	unsigned long end;
+	bool write;
+	const char *importer;
+	struct task_struct *owner;
+};
+
+/**
+ * struct p2pmr_exporter - the special operations of a driver's mappings
+ * @name: for logs
+ * @owner: the module that must stay while its memory is in use
+ * @vm_ops: the operations of the VMAs in question. An exporter that maps by
+ *	remap_pfn_range() alone gives its VMAs operations of its own to be
+ *	recognized by.
+ * @no_ptes: its VMAs may be without CPU page table entries. Then no notifier
+ *	tells of an mprotect(), so that @vm_ops must have an @mprotect that
+ *	calls p2pmr_vma_mprotect().
+ * @p2p_map: say where the bytes behind a part of a VMA are, by calls of
+ *	p2pmr_add_extent(), and keep them there until @p2p_unmap. Called with
+ *	mmap_lock held for reading; may sleep; must not call p2pmr_revoke()
+ *	nor wait for anybody who does. Returns 0 or a negative errno, which
+ *	reaches the user. For the same memory it may be called many times.
+ * @p2p_unmap: the importer is done. Gets what @p2p_map put into
+ *	p2pmr_mapping.cookie. Runs in process context; VMA and mm may be gone.
+ *	Must not take mmap_lock.
+ *
+ * Rights are checked before @p2p_map is called: the VMA is shared, readable,
+ * and writable if @write. An exporter adds its own policy.
+ *
+ * When a device goes, or its memory is needed for something else, the exporter
+ * first makes @p2p_map refuse, then calls p2pmr_revoke().
+ */
+struct p2pmr_exporter {
+	const char *name;
+	struct module *owner;
+	const struct vm_operations_struct *vm_ops;
+	bool no_ptes;
+	int (*p2p_map)(const struct p2pmr_request *req,
+		       struct p2pmr_mapping *map);
+	void (*p2p_unmap)(void *cookie);
+};
+
+/**
+ * struct p2pmr_mapping - what an exporter answers
+ * @dev: the device that owns the memory, with a reference that becomes the
+ *	core's, also if @p2p_map fails after setting it
+ * @bar: number of the PCI BAR, or -1
+ * @prot: cache attributes of the user's mapping, as in a page table entry
+ * @cookie: for @p2p_unmap
+ */
+struct p2pmr_mapping {
+	struct device *dev;
+	int bar;
+	pgprot_t prot;
+	void *cookie;
+	/* private: */
+	struct p2pmr_piece *piece;
+};
+
+int p2pmr_register_exporter(const struct p2pmr_exporter *exporter);
+void p2pmr_unregister_exporter(const struct p2pmr_exporter *exporter);
+int p2pmr_add_extent(struct p2pmr_mapping *map, phys_addr_t addr, u64 len,
+		     void __iomem *kaddr);
+void p2pmr_revoke(const struct p2pmr_exporter *exporter, phys_addr_t addr,
+		  u64 len);
+int p2pmr_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
+		       unsigned long end, unsigned long newflags);
+
+/* ------------------------------------------------------------ importers -- */
 
 /**
  * enum p2pmr_cause - what ended a range
@@ -21,7 +111,8 @@ struct p2pmr_range;
  *	or its exporter zapped it
  * @P2PMR_CAUSE_PROTECT: its protection changed
  * @P2PMR_CAUSE_EXIT: the address space that made the range is gone
- * @P2PMR_CAUSE_DEVICE: the PCI function was unbound or removed
+ * @P2PMR_CAUSE_DEVICE: the device was unbound or removed
+ * @P2PMR_CAUSE_EXPORTER: the exporter called p2pmr_revoke()
  * @P2PMR_CAUSE_IMPORTER: the importer called p2pmr_range_revoke()
  * @P2PMR_CAUSE_RELEASE: the importer called p2pmr_range_unmap()
  */
@@ -30,16 +121,22 @@ enum p2pmr_cause {
 	P2PMR_CAUSE_PROTECT,
 	P2PMR_CAUSE_EXIT,
 	P2PMR_CAUSE_DEVICE,
+	P2PMR_CAUSE_EXPORTER,
 	P2PMR_CAUSE_IMPORTER,
 	P2PMR_CAUSE_RELEASE,
 };
 
 /**
- * struct p2pmr_segment - one contiguous piece of device memory
+ * struct p2pmr_segment - one contiguous piece of memory
  * @addr: CPU physical address of its first byte
  * @len: length in bytes
- * @kaddr: where the kernel has it mapped, with the cache attributes of the
- *	user's own mapping; contiguous over @len bytes
+ * @kaddr: where the CPU reaches it, contiguous over @len bytes: device memory
+ *	with the cache attributes of the user's own mapping, host memory in the
+ *	kernel's direct map
+ * @dma: where the device of p2pmr_range_map_dma() reaches it
+ * @host: host memory, pinned; else device memory
+ * @own_kaddr: @kaddr is the core's to unmap
+ * @piece: index of the mapping it comes from
  *
  * Segments follow each other without a gap in the order of user addresses.
  * Only the first may start, and only the last may end, inside a page.
@@ -48,10 +145,16 @@ struct p2pmr_segment {
 	phys_addr_t addr;
 	u64 len;
 	void __iomem *kaddr;
+	dma_addr_t dma;
+	pgprot_t prot;
+	unsigned int piece;
+	bool host;
+	bool own_kaddr;
 };
 
 /**
  * struct p2pmr_range_ops - what an importer does when a range changes state
+ * @name: of the importer
  * @activate: make the range reachable. Called from p2pmr_range_commit() under
  *	a spinlock, so that it cannot interleave with a revocation; must not
  *	sleep. Before it is called nobody may be able to reach the memory.
@@ -61,12 +164,13 @@ struct p2pmr_segment {
  *	wait for anybody who holds it, nor for memory reclaim of user pages.
  */
 struct p2pmr_range_ops {
+	const char *name;
 	void (*activate)(struct p2pmr_range *range);
 	void (*revoke)(struct p2pmr_range *range, enum p2pmr_cause cause);
 };
 
 /**
- * struct p2pmr_range - device memory behind a range of user addresses
+ * struct p2pmr_range - what is behind a range of user addresses
  * @start: first user address
  * @length: length in bytes
  * @segs: the segments, for the importer to read until @revoke returned
@@ -83,25 +187,45 @@ struct p2pmr_range {
 
 	/* private: */
 	const struct p2pmr_range_ops *ops;
-	bool write;
-	bool gone;
-	unsigned int state;
-	enum p2pmr_cause cause;
-	spinlock_t lock;
+	struct mm_struct *mm;
+	struct p2pmr_account *account;
 	struct p2pmr_piece *pieces;
+	struct p2pmr_segment first_seg;
 	unsigned int nr_pieces;
 	unsigned int max_segs;
+	u64 device_bytes;
+	unsigned long host_pages;
+	pid_t pid;
+	bool write;
+	bool gone;
+	bool stale;
+	unsigned int state;
+	enum p2pmr_cause cause;
+	spinlock_t lock; /* state, and the sequence numbers of the notifiers */
+	struct device *dma_dev;
+	enum dma_data_direction dma_dir;
 	struct work_struct work;
 	struct completion revoked;
 	struct list_head link;
+	ktime_t since;
 };
 
 bool p2pmr_range_has_device(unsigned long start, u64 length);
 int p2pmr_range_map(struct p2pmr_range *range, unsigned long start,
 		    size_t length, bool write,
 		    const struct p2pmr_range_ops *ops);
+int p2pmr_range_map_kernel(struct p2pmr_range *range);
+int p2pmr_range_map_dma(struct p2pmr_range *range, struct device *dev,
+			enum dma_data_direction dir);
 int p2pmr_range_commit(struct p2pmr_range *range);
 void p2pmr_range_revoke(struct p2pmr_range *range, enum p2pmr_cause cause);
 void p2pmr_range_unmap(struct p2pmr_range *range);
+
+/* Tell the one who asked why he does not get it: kernel log, trace, counter. */
+__printf(2, 3) void p2pmr_refuse(const char *importer, const char *fmt, ...);
+
+/* For importers' files in p2pmr's folder of debugfs. */
+extern struct dentry *p2pmr_debugfs_dir;
+void p2pmr_range_show(struct seq_file *s, struct p2pmr_range *range);
 
 #endif /* _LINUX_P2PMR_H */

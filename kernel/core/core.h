@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * What the files of p2pmr.ko share: the pieces of a range, the built-in BAR
- * exporter, the kernel mapping, and the sweep of a departing PCI function.
+ * What the files of p2pmr.ko share.
  */
 #ifndef P2PMR_CORE_H
 #define P2PMR_CORE_H
@@ -9,10 +8,10 @@
 #include <linux/mmu_notifier.h>
 #include <linux/pci.h>
 #include <linux/printk.h>
-#include <linux/ratelimit.h>
-#include <linux/sched.h>
 
 #include <linux/p2pmr.h>
+
+#define CORE_NAME "p2pmr"
 
 /*
  * Life of a range. SETUP: nobody reaches the memory; an invalidation is seen
@@ -27,13 +26,15 @@ enum p2pmr_state {
 };
 
 /**
- * struct p2pmr_piece - the part of a range that lies in one device VMA
- * @ni: watches just this part
+ * struct p2pmr_piece - a part of a range that is resolved in one go
+ * @ni: watches just this part of its VMA; unused for host memory
  * @range: the range it belongs to
  * @start: first user address
  * @end: first user address after it
- * @seq: what @ni said before the page tables were read
- * @pdev: the function whose BAR it is; referenced
+ * @seq: what @ni said before the mapping was resolved
+ * @exporter: who resolves it; NULL for host memory, which may span VMAs
+ * @map: what the exporter said
+ * @mapped: @p2p_unmap is owed to the exporter
  */
 struct p2pmr_piece {
 	struct mmu_interval_notifier ni;
@@ -41,33 +42,62 @@ struct p2pmr_piece {
 	unsigned long start;
 	unsigned long end;
 	unsigned long seq;
-	struct pci_dev *pdev;
+	const struct p2pmr_exporter *exporter;
+	struct p2pmr_mapping map;
+	bool mapped;
 };
 
-/* One line for the one who asked, naming why he does not get it. */
-#define p2pmr_refuse(fmt, ...)						\
-	pr_notice_ratelimited("refused for %s[%d]: " fmt "\n",		\
-			      current->comm, task_pid_nr(current),	\
-			      ##__VA_ARGS__)
+/* walk.c: from addresses to pieces, from pieces to segments */
+bool p2pmr_is_device_vma(const struct vm_area_struct *vma);
+int p2pmr_collect(struct p2pmr_range *range);
+int p2pmr_resolve(struct p2pmr_range *range);
+void p2pmr_pieces_release(struct p2pmr_range *range);
 
-/* pci_bar.c */
-int p2pmr_bar_resolve(struct p2pmr_piece *piece, struct vm_area_struct *vma);
+/* exporter.c */
+const struct p2pmr_exporter *
+p2pmr_exporter_get(const struct vm_area_struct *vma);
+void p2pmr_exporter_put(const struct p2pmr_exporter *exporter);
+
+/* pci_bar.c: takes what no registered exporter claims */
+extern const struct p2pmr_exporter p2pmr_bar_exporter;
+void p2pmr_bar_forget(const struct device *dev);
+
+/* host.c */
+int p2pmr_host_pin(struct p2pmr_range *range, struct p2pmr_piece *piece);
+void p2pmr_host_unpin(struct p2pmr_range *range);
 
 /* segment.c */
-int p2pmr_segment_add(struct p2pmr_range *range, phys_addr_t addr, u64 len,
-		      pgprot_t prot);
+struct p2pmr_segment *p2pmr_segment_add(struct p2pmr_range *range);
+void p2pmr_segments_unmap(struct p2pmr_range *range);
 void p2pmr_segments_free(struct p2pmr_range *range);
+
+/* account.c */
+int p2pmr_charge(struct p2pmr_range *range);
+void p2pmr_uncharge(struct p2pmr_range *range);
 
 /* revoke.c */
 extern const struct mmu_interval_notifier_ops p2pmr_notifier_ops;
+extern struct mutex p2pmr_ranges_lock;
+extern struct list_head p2pmr_ranges;
 void p2pmr_publish(struct p2pmr_range *range);
 void p2pmr_unpublish(struct p2pmr_range *range);
-struct pci_dev *p2pmr_claim(struct p2pmr_piece *piece, phys_addr_t addr,
-			    struct pci_dev *(*find)(phys_addr_t addr,
-						    struct resource **bar),
-			    struct resource **bar);
 void p2pmr_revoke_work(struct work_struct *work);
 int p2pmr_revoke_init(void);
 void p2pmr_revoke_exit(void);
+
+/* stats.c: what has happened, and what there is */
+enum p2pmr_counter {
+	P2PMR_COUNT_REGISTERED,
+	P2PMR_COUNT_DEREGISTERED,
+	P2PMR_COUNT_REFUSED,
+	P2PMR_COUNT_RETRIED,
+	P2PMR_COUNT_REVOKED, /* and one more for each cause but RELEASE */
+	P2PMR_NR_COUNTERS = P2PMR_COUNT_REVOKED + P2PMR_CAUSE_RELEASE,
+};
+
+void p2pmr_count(enum p2pmr_counter counter);
+u64 p2pmr_counter_read(enum p2pmr_counter counter);
+void p2pmr_debugfs_init(void);
+void p2pmr_debugfs_exit(void);
 
 #endif /* P2PMR_CORE_H */

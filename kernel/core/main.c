@@ -11,11 +11,17 @@
 
 static int __init p2pmr_init(void)
 {
-	return p2pmr_revoke_init();
+	int ret = p2pmr_revoke_init();
+
+	if (ret)
+		return ret;
+	p2pmr_debugfs_init();
+	return 0;
 }
 
 static void __exit p2pmr_exit(void)
 {
+	p2pmr_debugfs_exit();
 	p2pmr_revoke_exit();
 }
 

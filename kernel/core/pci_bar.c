@@ -8,8 +8,10 @@
 
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
+#include <linux/mutex.h>
 
 #include "core.h"
+#include "policy.h"
 #include "../compat.h"
 
 static bool builtin_exporter = true;
@@ -22,8 +24,15 @@ module_param(allow_registers, bool, 0644);
 MODULE_PARM_DESC(allow_registers,
 		 "Accept non-prefetchable (register) BARs too (default: N)");
 
-/* The memory BAR of @pdev that holds @addr, or NULL. */
-static struct resource *find_bar(struct pci_dev *pdev, phys_addr_t addr)
+/*
+ * The functions found last, referenced: a machine has hundreds, and programs
+ * use few. Under p2pmr_ranges_lock, like all look-ups.
+ */
+static struct pci_dev *recent[4];
+static unsigned int next_recent;
+
+/* The memory BAR of @pdev that holds @addr, or -1. */
+static int find_bar(struct pci_dev *pdev, phys_addr_t addr)
 {
 	int i;
 
@@ -32,149 +41,192 @@ static struct resource *find_bar(struct pci_dev *pdev, phys_addr_t addr)
 
 		if ((res->flags & IORESOURCE_MEM) && res->start &&
 		    addr >= res->start && addr <= res->end)
-			return res;
+			return i;
+	}
+	return -1;
+}
+
+static struct pci_dev *find_recent(phys_addr_t addr, int *bar)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(recent); i++) {
+		if (!recent[i])
+			continue;
+		*bar = find_bar(recent[i], addr);
+		if (*bar >= 0)
+			return recent[i];
 	}
 	return NULL;
 }
 
-/* Returns the function with a reference, or NULL. */
-static struct pci_dev *find_function(phys_addr_t addr, struct resource **bar)
+/*
+ * Find the function behind @addr for @map. A function found here is still on
+ * the bus, so its removal has yet to forget it and to sweep the ranges, and
+ * does both under the lock that is held here.
+ */
+static int find_function(struct p2pmr_mapping *map, phys_addr_t addr)
 {
-	struct pci_dev *pdev = NULL;
+	struct pci_dev *pdev;
 
-	for_each_pci_dev(pdev) {
-		*bar = find_bar(pdev, addr);
-		if (*bar)
-			return pdev;
+	mutex_lock(&p2pmr_ranges_lock);
+	pdev = find_recent(addr, &map->bar);
+	if (!pdev) {
+		for_each_pci_dev(pdev) {
+			map->bar = find_bar(pdev, addr);
+			if (map->bar < 0)
+				continue;
+			/* The loop's reference goes into the cache. */
+			pci_dev_put(recent[next_recent]);
+			recent[next_recent] = pdev;
+			next_recent = (next_recent + 1) % ARRAY_SIZE(recent);
+			break;
+		}
 	}
-	return NULL;
+	if (pdev)
+		WRITE_ONCE(map->dev, get_device(&pdev->dev));
+	mutex_unlock(&p2pmr_ranges_lock);
+	return pdev ? 0 : -ENXIO;
 }
 
-static int check_rights(struct p2pmr_range *range, struct vm_area_struct *vma)
+/* @dev goes, or, if NULL, the module does. */
+void p2pmr_bar_forget(const struct device *dev)
 {
-	if (!READ_ONCE(builtin_exporter)) {
-		p2pmr_refuse("parameter builtin_exporter is off");
+	unsigned int i;
+
+	mutex_lock(&p2pmr_ranges_lock);
+	for (i = 0; i < ARRAY_SIZE(recent); i++) {
+		if (!recent[i] || (dev && &recent[i]->dev != dev))
+			continue;
+		pci_dev_put(recent[i]);
+		recent[i] = NULL;
+	}
+	mutex_unlock(&p2pmr_ranges_lock);
+}
+
+static int check_policy(const struct p2pmr_request *req, struct pci_dev *pdev,
+			int bar)
+{
+	if (!(pdev->resource[bar].flags & IORESOURCE_PREFETCH) &&
+	    !READ_ONCE(allow_registers)) {
+		p2pmr_refuse(req->importer,
+			     "%s BAR %d is not prefetchable and parameter allow_registers is off",
+			     pci_name(pdev), bar);
 		return -EPERM;
 	}
-	if (!(vma->vm_flags & VM_PFNMAP)) {
-		p2pmr_refuse("mapping is not made of page frame numbers");
-		return -ENXIO;
-	}
-	/* Not VM_SHARED: a read-only file's shared mapping is without it. */
-	if (!(vma->vm_flags & VM_MAYSHARE)) {
-		p2pmr_refuse("mapping is private (MAP_PRIVATE)");
-		return -EINVAL;
-	}
-	if (!(vma->vm_flags & VM_READ) ||
-	    (range->write && !(vma->vm_flags & VM_WRITE))) {
-		p2pmr_refuse("access flags ask for more than the mapping's protection");
-		return -EACCES;
+	if (!p2pmr_policy_allows(pdev)) {
+		p2pmr_refuse(req->importer,
+			     "%s is ruled out by parameters allow and deny",
+			     pci_name(pdev));
+		return -EPERM;
 	}
 	return 0;
 }
 
-static int check_bar(struct pci_dev *pdev, struct resource *bar)
+/* Look up one address, faulting it in where the driver fills on demand. */
+static int follow(const struct p2pmr_request *req, unsigned long addr,
+		  struct p2pmr_pte *pte)
 {
-	if (!(bar->flags & IORESOURCE_PREFETCH) && !READ_ONCE(allow_registers)) {
-		p2pmr_refuse("%s BAR %d is not prefetchable and parameter allow_registers is off",
-			     pci_name(pdev), (int)(bar - pdev->resource));
-		return -EPERM;
-	}
-	return 0;
-}
+	unsigned int flags = req->write ? FAULT_FLAG_WRITE : 0;
+	int ret = p2pmr_follow(req->vma, addr, pte);
 
-/* Look up one address, faulting it in where the exporter fills on demand. */
-static int follow(struct p2pmr_range *range, struct vm_area_struct *vma,
-		  unsigned long addr, struct p2pmr_pte *pte)
-{
-	unsigned int flags = range->write ? FAULT_FLAG_WRITE : 0;
-	int ret = p2pmr_follow(vma, addr, pte);
-
-	if (!ret && (pte->writable || !range->write))
+	if (!ret && (pte->writable || !req->write))
 		return 0;
-	ret = fixup_user_fault(vma->vm_mm, addr, flags, NULL);
+	ret = fixup_user_fault(req->vma->vm_mm, addr, flags, NULL);
 	if (!ret)
-		ret = p2pmr_follow(vma, addr, pte);
+		ret = p2pmr_follow(req->vma, addr, pte);
 	if (ret) {
-		p2pmr_refuse("nothing is mapped at offset %#lx",
-			     addr - range->start);
+		p2pmr_refuse(req->importer,
+			     "page %#lx of the mapping cannot be faulted in",
+			     (addr - req->vma->vm_start) >> PAGE_SHIFT);
 		return -EFAULT;
 	}
-	if (range->write && !pte->writable) {
-		p2pmr_refuse("page at offset %#lx is not writable",
-			     addr - range->start);
+	if (req->write && !pte->writable) {
+		p2pmr_refuse(req->importer,
+			     "page %#lx of the mapping is not writable",
+			     (addr - req->vma->vm_start) >> PAGE_SHIFT);
 		return -EACCES;
 	}
 	return 0;
 }
 
-/*
- * Extend @run over all that follows it contiguously with the same cache
- * attributes. Returns 0 and the next, different entry in @next, if any.
- */
-static int follow_run(struct p2pmr_piece *piece, struct vm_area_struct *vma,
-		      unsigned long *addr, struct p2pmr_pte *run,
-		      struct p2pmr_pte *next)
+static bool continues(const struct p2pmr_pte *run, const struct p2pmr_pte *next)
 {
-	int ret;
-
-	*addr += run->left;
-	while (*addr < piece->end) {
-		ret = follow(piece->range, vma, *addr, next);
-		if (ret)
-			return ret;
-		if (next->addr != run->addr + run->left ||
-		    p2pmr_cache_bits(next->prot) != p2pmr_cache_bits(run->prot))
-			return 0;
-		run->left += next->left;
-		*addr += next->left;
-	}
-	run->left -= *addr - piece->end;
-	return 0;
+	return next->addr == run->addr + run->left &&
+	       p2pmr_cache_bits(next->prot) == p2pmr_cache_bits(run->prot);
 }
 
-/*
- * Resolve @piece, which lies in @vma, to segments of its range. On success the
- * piece holds a reference on the function, on failure too if it got that far.
- */
-int p2pmr_bar_resolve(struct p2pmr_piece *piece, struct vm_area_struct *vma)
+/* The BAR is known from the first page; all others must lie in it too. */
+static int add_run(const struct p2pmr_request *req, struct p2pmr_mapping *map,
+		   const struct p2pmr_pte *run)
 {
-	struct p2pmr_range *range = piece->range;
-	unsigned long addr = piece->start;
-	struct p2pmr_pte run, next;
-	struct resource *bar;
-	int ret;
+	struct pci_dev *pdev = to_pci_dev(map->dev);
+	struct resource *res = &pdev->resource[map->bar];
 
-	mmap_assert_locked(vma->vm_mm);
-
-	ret = check_rights(range, vma);
-	if (ret)
-		return ret;
-	ret = follow(range, vma, addr, &next);
-	if (ret)
-		return ret;
-	if (!p2pmr_claim(piece, next.addr, find_function, &bar)) {
-		p2pmr_refuse("mapping is not a memory BAR of a PCI function");
+	if (run->addr < res->start || run->addr + run->left - 1 > res->end) {
+		p2pmr_refuse(req->importer, "mapping reaches beyond BAR %d of %s",
+			     map->bar, pci_name(pdev));
 		return -ENXIO;
 	}
-	ret = check_bar(piece->pdev, bar);
+	map->prot = run->prot;
+	return p2pmr_add_extent(map, run->addr, run->left, NULL);
+}
+
+static int add_runs(const struct p2pmr_request *req, struct p2pmr_mapping *map,
+		    struct p2pmr_pte run)
+{
+	unsigned long addr = req->start + run.left;
+	struct p2pmr_pte next;
+	int ret;
+
+	for (; addr < req->end; addr += next.left) {
+		ret = follow(req, addr, &next);
+		if (ret)
+			return ret;
+		if (continues(&run, &next)) {
+			run.left += next.left;
+			continue;
+		}
+		ret = add_run(req, map, &run);
+		if (ret)
+			return ret;
+		run = next;
+	}
+	/* The last entry may map more than was asked for. */
+	run.left -= addr - req->end;
+	return add_run(req, map, &run);
+}
+
+static int bar_map(const struct p2pmr_request *req, struct p2pmr_mapping *map)
+{
+	struct p2pmr_pte pte;
+	int ret;
+
+	if (!READ_ONCE(builtin_exporter)) {
+		p2pmr_refuse(req->importer, "parameter builtin_exporter is off");
+		return -EPERM;
+	}
+	if (!(req->vma->vm_flags & VM_PFNMAP)) {
+		p2pmr_refuse(req->importer,
+			     "mapping is not made of page frame numbers");
+		return -ENXIO;
+	}
+	ret = follow(req, req->start, &pte);
 	if (ret)
 		return ret;
-
-	while (addr < piece->end) {
-		run = next;
-		ret = follow_run(piece, vma, &addr, &run, &next);
-		if (ret)
-			return ret;
-		if (run.addr < bar->start || run.addr + run.left - 1 > bar->end) {
-			p2pmr_refuse("mapping reaches beyond BAR %d of %s",
-				     (int)(bar - piece->pdev->resource),
-				     pci_name(piece->pdev));
-			return -ENXIO;
-		}
-		ret = p2pmr_segment_add(range, run.addr, run.left, run.prot);
-		if (ret)
-			return ret;
+	ret = find_function(map, pte.addr);
+	if (ret) {
+		p2pmr_refuse(req->importer,
+			     "mapping is not a memory BAR of a PCI function");
+		return ret;
 	}
-	return 0;
+	ret = check_policy(req, to_pci_dev(map->dev), map->bar);
+	if (ret)
+		return ret;
+	return add_runs(req, map, pte);
 }
+
+const struct p2pmr_exporter p2pmr_bar_exporter = {
+	.name = "pci-bar",
+	.p2p_map = bar_map,
+};

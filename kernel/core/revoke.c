@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Revocation: what ends a live range (the MMU notifier, a departing PCI
- * function, the importer) and how it is done, exactly once.
+ * Revocation: what ends a live range (the MMU notifier, a departing device, the
+ * exporter, the importer) and how it is done, exactly once.
  *
  * A notifier callback runs under locks of the memory management, where the
  * importer's revocation could not be called; it queues the work and waits.
@@ -9,31 +9,30 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/export.h>
+#include <linux/mm.h>
 
 #include "core.h"
+#include "trace.h"
 
 static struct workqueue_struct *revoke_wq;
 
-/*
- * All ranges between p2pmr_publish() and p2pmr_unpublish(). The lock also
- * covers the moment in which a piece finds its function, so that the sweep of
- * a departing function sees either the piece, or that look-up fails.
- */
-static LIST_HEAD(ranges);
-static DEFINE_MUTEX(ranges_lock);
+/* All ranges between p2pmr_publish() and p2pmr_unpublish(). */
+LIST_HEAD(p2pmr_ranges);
+DEFINE_MUTEX(p2pmr_ranges_lock);
 
 /* End the accesses, then give back what the range holds. */
 static void do_revoke(struct p2pmr_range *range, bool active)
 {
-	unsigned int i;
-
-	if (active)
+	if (active) {
 		range->ops->revoke(range, range->cause);
-	p2pmr_segments_free(range);
-	for (i = 0; i < range->nr_pieces; i++) {
-		pci_dev_put(range->pieces[i].pdev);
-		WRITE_ONCE(range->pieces[i].pdev, NULL);
+		if (range->cause != P2PMR_CAUSE_RELEASE) {
+			p2pmr_count(P2PMR_COUNT_REVOKED + range->cause);
+			trace_p2pmr_revoke(range);
+		}
 	}
+	p2pmr_segments_unmap(range);
+	p2pmr_host_unpin(range);
+	p2pmr_pieces_release(range);
 
 	spin_lock(&range->lock);
 	range->state = P2PMR_REVOKED;
@@ -130,6 +129,10 @@ void p2pmr_range_revoke(struct p2pmr_range *range, enum p2pmr_cause cause)
 	}
 	spin_unlock(&range->lock);
 
+	if (was == P2PMR_LIVE && cause == P2PMR_CAUSE_RELEASE) {
+		p2pmr_count(P2PMR_COUNT_DEREGISTERED);
+		trace_p2pmr_deregister(range);
+	}
 	if (was == P2PMR_SETUP || was == P2PMR_LIVE)
 		do_revoke(range, was == P2PMR_LIVE);
 	else
@@ -139,71 +142,71 @@ EXPORT_SYMBOL_GPL(p2pmr_range_revoke);
 
 void p2pmr_publish(struct p2pmr_range *range)
 {
-	mutex_lock(&ranges_lock);
-	list_add_tail(&range->link, &ranges);
-	mutex_unlock(&ranges_lock);
+	mutex_lock(&p2pmr_ranges_lock);
+	list_add_tail(&range->link, &p2pmr_ranges);
+	mutex_unlock(&p2pmr_ranges_lock);
 }
 
 void p2pmr_unpublish(struct p2pmr_range *range)
 {
-	mutex_lock(&ranges_lock);
+	mutex_lock(&p2pmr_ranges_lock);
 	list_del_init(&range->link);
-	mutex_unlock(&ranges_lock);
+	mutex_unlock(&p2pmr_ranges_lock);
 }
 
-/*
- * Give @piece the function that @find returns for @addr. A function found
- * here is still on the bus, so its removal has yet to sweep, and the sweep
- * takes the lock that is held here.
- */
-struct pci_dev *p2pmr_claim(struct p2pmr_piece *piece, phys_addr_t addr,
-			    struct pci_dev *(*find)(phys_addr_t addr,
-						    struct resource **bar),
-			    struct resource **bar)
-{
-	mutex_lock(&ranges_lock);
-	WRITE_ONCE(piece->pdev, find(addr, bar));
-	mutex_unlock(&ranges_lock);
-	return piece->pdev;
-}
-
-static bool touches(const struct p2pmr_range *range, const struct pci_dev *pdev)
-{
-	unsigned int i;
-
-	for (i = 0; i < range->nr_pieces; i++)
-		if (READ_ONCE(range->pieces[i].pdev) == pdev)
-			return true;
-	return false;
-}
+/* Which ranges a sweep is about, and what it does to those not live yet. */
+struct sweep {
+	enum p2pmr_cause cause;
+	bool gone;
+	bool (*matches)(const struct p2pmr_range *range,
+			const struct sweep *sweep);
+	const struct device *dev;
+	const struct p2pmr_exporter *exporter;
+	phys_addr_t addr;
+	u64 len;
+	const struct mm_struct *mm;
+	unsigned long start;
+	unsigned long end;
+	unsigned long newflags;
+};
 
 /* Start all revocations before waiting for the first. */
-static void sweep(const struct pci_dev *pdev)
+static void sweep_ranges(const struct sweep *sweep)
 {
 	struct p2pmr_range *range;
 
-	mutex_lock(&ranges_lock);
-	list_for_each_entry(range, &ranges, link) {
-		if (!touches(range, pdev))
-			continue;
+	mutex_lock(&p2pmr_ranges_lock);
+	list_for_each_entry(range, &p2pmr_ranges, link) {
 		spin_lock(&range->lock);
-		if (range->state == P2PMR_SETUP)
-			range->gone = true;
-		start_revoke(range, P2PMR_CAUSE_DEVICE);
+		if (range->state <= P2PMR_LIVE && sweep->matches(range, sweep)) {
+			range->gone |= sweep->gone;
+			range->stale = true;
+			start_revoke(range, sweep->cause);
+		}
 		spin_unlock(&range->lock);
 	}
-	list_for_each_entry(range, &ranges, link) {
+	/* Also for those that somebody else has begun to revoke. */
+	list_for_each_entry(range, &p2pmr_ranges, link) {
 		bool wait;
 
-		if (!touches(range, pdev))
-			continue;
 		spin_lock(&range->lock);
 		wait = range->state == P2PMR_REVOKING;
 		spin_unlock(&range->lock);
 		if (wait)
 			wait_for_completion(&range->revoked);
 	}
-	mutex_unlock(&ranges_lock);
+	mutex_unlock(&p2pmr_ranges_lock);
+}
+
+static bool matches_device(const struct p2pmr_range *range,
+			   const struct sweep *sweep)
+{
+	unsigned int i;
+
+	for (i = 0; i < range->nr_pieces; i++)
+		if (READ_ONCE(range->pieces[i].map.dev) == sweep->dev)
+			return true;
+	return false;
 }
 
 /*
@@ -213,15 +216,112 @@ static void sweep(const struct pci_dev *pdev)
  */
 static int pci_event(struct notifier_block *nb, unsigned long action, void *data)
 {
+	struct sweep sweep = {
+		.cause = P2PMR_CAUSE_DEVICE,
+		.gone = true,
+		.matches = matches_device,
+		.dev = data,
+	};
+
 	switch (action) {
-	case BUS_NOTIFY_UNBIND_DRIVER:
 	case BUS_NOTIFY_DEL_DEVICE:
 	case BUS_NOTIFY_REMOVED_DEVICE:
-		sweep(to_pci_dev(data));
+		p2pmr_bar_forget(data);
+		fallthrough;
+	case BUS_NOTIFY_UNBIND_DRIVER:
+		sweep_ranges(&sweep);
 		break;
 	}
 	return NOTIFY_DONE;
 }
+
+/* Segments of a range that is not live yet are still being written. */
+static bool matches_exporter(const struct p2pmr_range *range,
+			     const struct sweep *sweep)
+{
+	unsigned int i;
+
+	if (range->state == P2PMR_SETUP) {
+		for (i = 0; i < range->nr_pieces; i++)
+			if (range->pieces[i].exporter == sweep->exporter)
+				return true;
+		return false;
+	}
+	for (i = 0; i < range->nr_segs; i++) {
+		const struct p2pmr_segment *seg = &range->segs[i];
+
+		if (range->pieces[seg->piece].exporter == sweep->exporter &&
+		    seg->addr < sweep->addr + sweep->len &&
+		    sweep->addr < seg->addr + seg->len)
+			return true;
+	}
+	return false;
+}
+
+/**
+ * p2pmr_revoke() - an exporter takes its memory back
+ * @exporter: as registered
+ * @addr: CPU physical address of the first byte
+ * @len: in bytes; all that any range shares with this part ends
+ *
+ * When it returns, no access to that memory through p2pmr is running or can
+ * start, provided that @p2p_map refuses it since before the call; @p2p_unmap
+ * has been called for each range concerned. May sleep. The caller must not
+ * hold a lock that its @p2p_map or @p2p_unmap take, nor mmap_lock for reading.
+ */
+void p2pmr_revoke(const struct p2pmr_exporter *exporter, phys_addr_t addr,
+		  u64 len)
+{
+	struct sweep sweep = {
+		.cause = P2PMR_CAUSE_EXPORTER,
+		.matches = matches_exporter,
+		.exporter = exporter,
+		.addr = addr,
+		.len = len,
+	};
+
+	might_sleep();
+	sweep_ranges(&sweep);
+}
+EXPORT_SYMBOL_GPL(p2pmr_revoke);
+
+static bool matches_vma(const struct p2pmr_range *range,
+			const struct sweep *sweep)
+{
+	return range->mm == sweep->mm && range->start < sweep->end &&
+	       sweep->start < range->start + range->length &&
+	       (!(sweep->newflags & VM_READ) ||
+		(range->write && !(sweep->newflags & VM_WRITE)));
+}
+
+/**
+ * p2pmr_vma_mprotect() - vm_operations_struct.mprotect for exporters
+ * @vma: the mapping
+ * @start: first address that changes
+ * @end: first address after it
+ * @newflags: the VMA's flags to come
+ *
+ * Ends the ranges that would keep more rights than the mapping. For exporters
+ * whose VMAs have no page table entries; for all others the MMU notifier does.
+ *
+ * Return: 0.
+ */
+int p2pmr_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
+		       unsigned long end, unsigned long newflags)
+{
+	struct sweep sweep = {
+		.cause = P2PMR_CAUSE_PROTECT,
+		.matches = matches_vma,
+		.mm = vma->vm_mm,
+		.start = start,
+		.end = end,
+		.newflags = newflags,
+	};
+
+	sweep_ranges(&sweep);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(p2pmr_vma_mprotect);
 
 static struct notifier_block pci_nb = { .notifier_call = pci_event };
 
@@ -242,6 +342,7 @@ int p2pmr_revoke_init(void)
 void p2pmr_revoke_exit(void)
 {
 	bus_unregister_notifier(&pci_bus_type, &pci_nb);
-	WARN_ON(!list_empty(&ranges));
+	WARN_ON(!list_empty(&p2pmr_ranges));
+	p2pmr_bar_forget(NULL);
 	destroy_workqueue(revoke_wq);
 }

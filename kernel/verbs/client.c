@@ -5,7 +5,9 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/debugfs.h>
 #include <linux/module.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 
 #include "verbs.h"
@@ -112,6 +114,15 @@ static bool memory_model_fits(void)
 	return page_address(virt_to_page(addr)) == addr;
 }
 
+static int mrs_show(struct seq_file *s, void *unused)
+{
+	p2pmr_hooks_for_each(p2pmr_mr_show_all, s);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(mrs);
+
+static struct dentry *mrs_file;
+
 static int __init p2pmr_verbs_init(void)
 {
 	int ret;
@@ -124,16 +135,20 @@ static int __init p2pmr_verbs_init(void)
 	if (!detach_wq)
 		return -ENOMEM;
 	ret = ib_register_client(&client);
-	if (ret)
+	if (ret) {
 		destroy_workqueue(detach_wq);
-	return ret;
+		return ret;
+	}
+	mrs_file = debugfs_create_file("mrs", 0400, p2pmr_debugfs_dir, NULL,
+				       &mrs_fops);
+	return 0;
 }
 
 static void __exit p2pmr_verbs_exit(void)
 {
+	debugfs_remove(mrs_file);
 	ib_unregister_client(&client);
 	destroy_workqueue(detach_wq);
-	/* Shadows freed by kfree_rcu() need no code of this module. */
 }
 
 module_init(p2pmr_verbs_init);

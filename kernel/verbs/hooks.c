@@ -67,7 +67,6 @@ static int hook_dereg_mr(struct ib_mr *mr, struct ib_udata *udata)
 	return ret;
 }
 
-/* The driver would take the shadow for an MR of its own. */
 static struct ib_mr *hook_rereg_user_mr(struct ib_mr *mr, int flags, u64 start,
 					u64 length, u64 iova, int access,
 					struct ib_pd *pd,
@@ -75,17 +74,17 @@ static struct ib_mr *hook_rereg_user_mr(struct ib_mr *mr, int flags, u64 start,
 {
 	int idx = srcu_read_lock(&hooks_srcu);
 	struct p2pmr_ibdev *dev = find(mr->device);
+	struct p2pmr_shadow *shadow = p2pmr_mr_shadow(mr);
 	struct ib_mr *ret;
 
-	if (!dev) {
+	if (!dev || (shadow && READ_ONCE(dev->removed)))
 		ret = ERR_PTR(-ENODEV);
-	} else if (p2pmr_mr_shadow(mr)) {
-		p2pmr_refuse(dev, "an MR of device memory cannot be re-registered");
-		ret = ERR_PTR(-EOPNOTSUPP);
-	} else {
+	else if (shadow)
+		ret = p2pmr_mr_rereg(shadow, flags, start, length, iova, access,
+				     pd);
+	else
 		ret = dev->orig.rereg_user_mr(mr, flags, start, length, iova,
 					      access, pd, udata);
-	}
 	srcu_read_unlock(&hooks_srcu, idx);
 	return ret;
 }
@@ -103,7 +102,7 @@ static int hook_advise_mr(struct ib_pd *pd,
 
 	for (i = 0; !ret && i < num_sge; i++) {
 		if (p2pmr_mr_is_key(dev, sg_list[i].lkey)) {
-			p2pmr_refuse(dev, "advice on an MR of device memory");
+			p2pmr_ibdev_refuse(dev, "advice on an MR of device memory");
 			ret = -EOPNOTSUPP;
 		}
 	}
@@ -167,6 +166,18 @@ void p2pmr_hooks_detach(struct p2pmr_ibdev *dev)
 	list_del_rcu(&dev->link);
 	spin_unlock(&attached_lock);
 	p2pmr_hooks_sync();
+}
+
+void p2pmr_hooks_for_each(void (*fn)(struct p2pmr_ibdev *dev, struct seq_file *s),
+			  struct seq_file *s)
+{
+	int idx = srcu_read_lock(&hooks_srcu);
+	struct p2pmr_ibdev *dev;
+
+	list_for_each_entry_srcu(dev, &attached, link,
+				 srcu_read_lock_held(&hooks_srcu))
+		fn(dev, s);
+	srcu_read_unlock(&hooks_srcu, idx);
 }
 
 /* Wait for all hooks that are running now. */

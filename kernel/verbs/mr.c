@@ -14,15 +14,21 @@
 #include <linux/rculist.h>
 #include <linux/scatterlist.h>
 #include <linux/sched/signal.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 
 #include "verbs.h"
 
-/* What device memory can be given; everything else is refused by name. */
+/*
+ * What device memory can be given. Refused by name: memory windows (soft-RoCE
+ * lets one live on when the MR is gone), zero-based, on-demand paging and huge
+ * pages (there are no pages), flush to persistence (nothing tells whether the
+ * device has any).
+ */
 #define ACCESS_SUPPORTED						\
 	(IB_ACCESS_LOCAL_WRITE | IB_ACCESS_REMOTE_WRITE |		\
 	 IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_ATOMIC |		\
-	 IB_ACCESS_OPTIONAL)
+	 P2PMR_ACCESS_FLUSH_GLOBAL | IB_ACCESS_OPTIONAL)
 
 /* Attempts before giving up on mappings that change all the time. */
 #define MAX_TRIES 10
@@ -69,12 +75,12 @@ bool p2pmr_mr_is_key(struct p2pmr_ibdev *dev, u32 lkey)
 static int check_request(struct p2pmr_ibdev *dev, u64 length, int access)
 {
 	if (access & ~ACCESS_SUPPORTED) {
-		p2pmr_refuse(dev, "access flags %#x are not supported on device memory",
+		p2pmr_ibdev_refuse(dev, "access flags %#x are not supported on device memory",
 			     access & ~ACCESS_SUPPORTED);
 		return -EOPNOTSUPP;
 	}
 	if (length > p2pmr_rxe_max_length()) {
-		p2pmr_refuse(dev, "%llu bytes; this kernel's rdma_rxe ends at %llu in one MR",
+		p2pmr_ibdev_refuse(dev, "%llu bytes; this kernel's rdma_rxe ends at %llu in one MR",
 			     length, p2pmr_rxe_max_length());
 		return -EFBIG;
 	}
@@ -218,6 +224,7 @@ static void revoke(struct p2pmr_range *range, enum p2pmr_cause cause)
 }
 
 static const struct p2pmr_range_ops range_ops = {
+	.name = KBUILD_MODNAME,
 	.activate = activate,
 	.revoke = revoke,
 };
@@ -232,7 +239,9 @@ static int try_register(struct p2pmr_shadow *shadow, u64 start, u64 length,
 			      ib_access_writable(access), &range_ops);
 	if (ret)
 		return ret;
-	ret = make_driver_mr(shadow, iova, access);
+	ret = p2pmr_range_map_kernel(&shadow->range);
+	if (!ret)
+		ret = make_driver_mr(shadow, iova, access);
 	if (!ret)
 		ret = p2pmr_range_commit(&shadow->range);
 	if (ret) {
@@ -253,7 +262,7 @@ static int try_repeatedly(struct p2pmr_shadow *shadow, u64 start, u64 length,
 		ret = try_register(shadow, start, length, iova, access);
 	}
 	if (ret == -EAGAIN)
-		p2pmr_refuse(shadow->dev, "mappings changed during each of %d attempts",
+		p2pmr_ibdev_refuse(shadow->dev, "mappings changed during each of %d attempts",
 			     tries);
 	return ret;
 }
@@ -312,6 +321,8 @@ struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
 	shadow = shadow_alloc(dev, pd);
 	if (!shadow)
 		return ERR_PTR(-ENOMEM);
+	shadow->access = access;
+	shadow->iova = iova;
 	ret = try_repeatedly(shadow, start, length, iova, access);
 	if (ret) {
 		shadow_free(shadow);
@@ -325,6 +336,36 @@ struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
 	list_add_tail(&shadow->link, &dev->shadows);
 	mutex_unlock(&dev->lock);
 	return &shadow->ibmr;
+}
+
+/**
+ * p2pmr_mr_rereg() - change an MR of device memory
+ * @old: stays as it is, for uverbs to deregister if this succeeds
+ * @flags: IB_MR_REREG_*: which of the others are new
+ * @start: user address; with IB_MR_REREG_TRANS, as @length and @iova
+ * @length: in bytes
+ * @iova: address that work requests will use
+ * @access: with IB_MR_REREG_ACCESS
+ * @pd: with IB_MR_REREG_PD
+ *
+ * By registering anew, so that what is not given anew must still be mapped.
+ *
+ * Return: another MR, with other keys, or an error pointer.
+ */
+struct ib_mr *p2pmr_mr_rereg(struct p2pmr_shadow *old, int flags, u64 start,
+			     u64 length, u64 iova, int access,
+			     struct ib_pd *pd)
+{
+	if (!(flags & IB_MR_REREG_TRANS)) {
+		start = old->range.start;
+		length = old->range.length;
+		iova = old->iova;
+	}
+	if (!(flags & IB_MR_REREG_ACCESS))
+		access = old->access;
+	if (!(flags & IB_MR_REREG_PD))
+		pd = old->user_pd;
+	return p2pmr_mr_reg(old->dev, pd, start, length, iova, access);
 }
 
 void p2pmr_mr_dereg(struct p2pmr_shadow *shadow)
@@ -348,5 +389,20 @@ void p2pmr_mr_revoke_all(struct p2pmr_ibdev *dev)
 	mutex_lock(&dev->lock);
 	list_for_each_entry(shadow, &dev->shadows, link)
 		p2pmr_range_revoke(&shadow->range, P2PMR_CAUSE_IMPORTER);
+	mutex_unlock(&dev->lock);
+}
+
+/* One line for each MR, revoked or not. */
+void p2pmr_mr_show_all(struct p2pmr_ibdev *dev, struct seq_file *s)
+{
+	struct p2pmr_shadow *shadow;
+
+	mutex_lock(&dev->lock);
+	list_for_each_entry(shadow, &dev->shadows, link) {
+		seq_printf(s, "dev=%s lkey=%#x rkey=%#x access=%#x ",
+			   dev_name(&dev->ibdev->dev), shadow->ibmr.lkey,
+			   shadow->ibmr.rkey, shadow->access);
+		p2pmr_range_show(s, &shadow->range);
+	}
 	mutex_unlock(&dev->lock);
 }

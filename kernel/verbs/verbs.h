@@ -72,6 +72,8 @@ struct p2pmr_ibdev {
  * @range: the device memory
  * @mr: the driver's fast-registration MR; gone once revoked
  * @user_pd: the PD that @mr belongs to
+ * @access: IB_ACCESS_* flags as registered
+ * @iova: as registered
  * @dev: referenced
  * @hash: finds the shadow by the address of @ibmr
  * @link: in @dev->shadows
@@ -82,18 +84,17 @@ struct p2pmr_shadow {
 	struct p2pmr_range range;
 	struct ib_mr *mr;
 	struct ib_pd *user_pd;
+	int access;
+	u64 iova;
 	struct p2pmr_ibdev *dev;
 	struct hlist_node hash;
 	struct list_head link;
 	struct rcu_head rcu;
 };
 
-/* One line for the one who asked, naming why he does not get it. */
-#define p2pmr_refuse(p2pdev, fmt, ...)					\
-	pr_notice_ratelimited("%s: refused for %s[%d]: " fmt "\n",	\
-			      dev_name(&(p2pdev)->ibdev->dev),		\
-			      current->comm, task_pid_nr(current),	\
-			      ##__VA_ARGS__)
+/* Tell the one who asked for something on @p2pdev why he does not get it. */
+#define p2pmr_ibdev_refuse(p2pdev, fmt, ...)				\
+	p2pmr_refuse(dev_name(&(p2pdev)->ibdev->dev), fmt, ##__VA_ARGS__)
 
 /* fastreg.c */
 int p2pmr_fastreg_init(struct p2pmr_fastreg *fr, struct ib_device *ibdev);
@@ -105,13 +106,19 @@ struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
 			   u64 length, u64 iova, int access);
 struct p2pmr_shadow *p2pmr_mr_shadow(struct ib_mr *mr);
 bool p2pmr_mr_is_key(struct p2pmr_ibdev *dev, u32 lkey);
+struct ib_mr *p2pmr_mr_rereg(struct p2pmr_shadow *old, int flags, u64 start,
+			     u64 length, u64 iova, int access,
+			     struct ib_pd *pd);
 void p2pmr_mr_dereg(struct p2pmr_shadow *shadow);
 void p2pmr_mr_revoke_all(struct p2pmr_ibdev *dev);
+void p2pmr_mr_show_all(struct p2pmr_ibdev *dev, struct seq_file *s);
 
 /* hooks.c */
 void p2pmr_hooks_attach(struct p2pmr_ibdev *dev);
 void p2pmr_hooks_detach(struct p2pmr_ibdev *dev);
 void p2pmr_hooks_sync(void);
+void p2pmr_hooks_for_each(void (*fn)(struct p2pmr_ibdev *dev, struct seq_file *s),
+			  struct seq_file *s);
 
 /* client.c */
 void p2pmr_ibdev_put(struct p2pmr_ibdev *dev);
