@@ -16,6 +16,7 @@
 #include "runner.h"
 
 #define WINDOW (16 * PAGE)
+#define MUCH (4ul << 20)	/* takes longer than killing a process */
 
 enum ending { EXIT, KILL, EXEC };
 
@@ -170,7 +171,7 @@ static void register_and_wait(int socket, void *argument)
 
 	(void)argument;
 	peer_open(&peer, socket);
-	memory_map(&bar, BAR, WINDOW);
+	memory_map(&bar, BAR, MUCH);
 	memory_register(&bar, peer.device.pd);
 	tell_region(&peer, bar.mr);
 	for (;;)
@@ -192,14 +193,14 @@ static void killed_under_traffic(void **state)
 	(void)state;
 	child_start(&child, register_and_wait, NULL);
 	peer_open(&peer, child.socket);
-	memory_map(&local, HOST, WINDOW);
+	memory_map(&local, HOST, MUCH);
 	memory_register(&local, peer.device.pd);
 	region = learn_region(&peer);
 	t = (struct transfer){
 		.opcode = IBV_WR_RDMA_WRITE,
 		.local = local.bytes,
 		.lkey = local.mr->lkey,
-		.length = WINDOW,
+		.length = MUCH,
 		.remote = region.address,
 		.rkey = region.rkey,
 	};

@@ -60,7 +60,7 @@ static const struct case_ {
 	{ "read-only, read", host_read_only, 0, SIZE, REMOTE_READ, -1 },
 	{ "read-only, no rights", host_read_only, 0, SIZE, 0, -1 },
 	{ "half read-only, write", host_half_read_only, 0, SIZE, LOCAL, EFAULT },
-	{ "no access", host_without_rights, 0, SIZE, REMOTE_READ, EFAULT },
+	{ "no access", host_without_rights, 0, SIZE, REMOTE_READ, -1 },
 	{ "huge page", host_huge, 0, HUGE_PAGE, ACCESS_ALL, 0 },
 	{ "huge page, part of it", host_huge, 12345, 54321, ACCESS_ALL, 0 },
 	{ "huge page, asked for", host_huge, 0, HUGE_PAGE,

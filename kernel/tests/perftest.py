@@ -6,6 +6,7 @@ BAR the machine outside sees it."""
 
 import contextlib
 import ipaddress
+import math
 import os
 import re
 import socket
@@ -18,12 +19,13 @@ import hostport
 SIZE = 65536
 ITERATIONS = {"bw": 50, "lat": 200}
 # Of a test; the runner's own limit is the next one out.
-SECONDS = 45
+SECONDS = 25
 # How far into the BAR to look for the data that went in: perftest's buffer has a half
 # to send from and a half to receive into.
 LOOK = 4 * SIZE
 PLANTED = 0x5A
 
+CALIBRATION = "Correlation coefficient"
 MODULE = "/sys/module/p2pmr_verbs/refcnt"
 # Program, and the sides that data flows to: there a BAR is seen to change.
 PROGRAMS = {
@@ -42,6 +44,11 @@ BAR_INDEX = {"server": 0, "client": 1}
 
 class Failure(Exception):
     """The behaviour under test did not come about."""
+
+
+class Uncalibrated(Failure):
+    """perftest could not tell how fast its own CPU's clock runs, and so has no figures:
+    that says nothing about the transfer."""
 
 
 class Case:
@@ -170,10 +177,13 @@ class Run:
         """The numbers of the line under the heading."""
         self.outputs[side].seek(0)
         text = self.outputs[side].read()
-        found = re.search(r"^ *#bytes .*\n *([\d.]+(?:[ \t]+[\d.]+)+)", text, re.M)
+        found = re.search(r"^ *#bytes .*\n(.*)$", text, re.M)
         if not found:
             raise Failure(f"the {side} reports no result")
-        return [float(word) for word in found.group(1).split()]
+        numbers = [float(word) for word in found.group(1).split()]
+        if CALIBRATION in text and not all(map(math.isfinite, numbers)):
+            raise Uncalibrated(f"the {side} could not calibrate its clock")
+        return numbers
 
 
 def check_figures(case, numbers):
@@ -181,7 +191,7 @@ def check_figures(case, numbers):
     if numbers[1] != ITERATIONS[case.kind]:
         raise Failure(f"{numbers[1]} iterations, not {ITERATIONS[case.kind]}")
     figure = numbers[3] if case.kind == "bw" else numbers[5]
-    if not figure > 0:
+    if not 0 < figure < math.inf:
         raise Failure(f"it measured {figure}")
 
 
@@ -189,6 +199,16 @@ def plant(case, sink):
     """Zeros where data is to arrive, something else where it may come from."""
     for side in case.sides:
         hostport.fill(BAR_INDEX[side], case.offset, LOOK, 0 if side == sink else PLANTED)
+
+
+def run_calibrated(case, tries=4):
+    """Once more, as long as it is only perftest's clock that was at fault."""
+    for _ in range(tries - 1):
+        try:
+            return run_case(case)
+        except Uncalibrated as failure:
+            print(failure)
+    return run_case(case)
 
 
 def run_case(case):
@@ -216,7 +236,7 @@ def main():
         print("\n".join(table))
         return 0
     try:
-        run_case(table[sys.argv[1]])
+        run_calibrated(table[sys.argv[1]])
     except Failure as failure:
         print(failure)
         return 1
