@@ -12,67 +12,6 @@
 #include <linux/version.h>
 #include <rdma/ib_verbs.h>
 
-/**
- * struct p2pmr_pte - what one page table entry maps
- * @addr: physical address behind the looked-up user address
- * @left: bytes from the looked-up address to the end of what the entry maps
- * @prot: its protection, in the form that a 4 KiB entry has
- * @writable: whether the entry lets the user write
- */
-struct p2pmr_pte {
-	phys_addr_t addr;
-	unsigned long left;
-	pgprot_t prot;
-	bool writable;
-};
-
-/*
- * PFN look-up. 6.12 replaced follow_pte() by follow_pfnmap_start(), which
- * also sees huge entries. The page table lock is dropped before returning:
- * the caller's interval notifier tells whether the answer is still true.
- */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
-static inline int p2pmr_follow(struct vm_area_struct *vma, unsigned long addr,
-			       struct p2pmr_pte *out)
-{
-	struct follow_pfnmap_args args = { .vma = vma, .address = addr };
-	int ret = follow_pfnmap_start(&args);
-
-	if (ret)
-		return ret;
-	out->addr = PFN_PHYS(args.pfn) | offset_in_page(addr);
-	out->left = PAGE_SIZE - offset_in_page(addr);
-	out->prot = args.pgprot;
-	out->writable = args.writable;
-	/* No PTE: a PMD or something larger, which a PMD divides. */
-	if (!args.ptep) {
-		out->left = PMD_SIZE - (addr & ~PMD_MASK);
-#ifdef CONFIG_X86
-		out->prot = pgprot_large_2_4k(args.pgprot);
-#endif
-	}
-	follow_pfnmap_end(&args);
-	return 0;
-}
-#else
-static inline int p2pmr_follow(struct vm_area_struct *vma, unsigned long addr,
-			       struct p2pmr_pte *out)
-{
-	spinlock_t *ptl;
-	pte_t *ptep;
-	int ret = follow_pte(vma->vm_mm, addr, &ptep, &ptl);
-
-	if (ret)
-		return ret;
-	out->addr = PFN_PHYS(pte_pfn(*ptep)) | offset_in_page(addr);
-	out->left = PAGE_SIZE - offset_in_page(addr);
-	out->prot = pte_pgprot(*ptep);
-	out->writable = pte_write(*ptep);
-	pte_unmap_unlock(ptep, ptl);
-	return 0;
-}
-#endif
-
 /* The part of a protection that selects the cache attributes. */
 static inline unsigned long p2pmr_cache_bits(pgprot_t prot)
 {
@@ -82,6 +21,93 @@ static inline unsigned long p2pmr_cache_bits(pgprot_t prot)
 	return pgprot_val(pgprot_writecombine(prot)) == pgprot_val(prot);
 #endif
 }
+
+/**
+ * struct p2pmr_run - what a run of page table entries maps
+ * @addr: physical address behind the looked-up user address
+ * @len: contiguous bytes from there
+ * @prot: protection, in the form that a 4 KiB entry has
+ * @writable: whether the entries let the user write
+ */
+struct p2pmr_run {
+	phys_addr_t addr;
+	unsigned long len;
+	pgprot_t prot;
+	bool writable;
+};
+
+/*
+ * Extend @run over the entries after @ptep, which maps @addr, up to the end of
+ * the table or @end. The caller holds the table's lock.
+ */
+static inline void p2pmr_extend(struct p2pmr_run *run, pte_t *ptep,
+				unsigned long addr, unsigned long end)
+{
+	unsigned long bits = p2pmr_cache_bits(run->prot);
+	unsigned long pfn = PHYS_PFN(run->addr);
+
+	end = min(end, ALIGN_DOWN(addr, PMD_SIZE) + PMD_SIZE);
+	for (addr = (addr & PAGE_MASK) + PAGE_SIZE; addr < end; addr += PAGE_SIZE) {
+		pte_t pte = *++ptep;
+
+		if (!pte_present(pte) || pte_pfn(pte) != ++pfn ||
+		    !!pte_write(pte) != run->writable ||
+		    p2pmr_cache_bits(pte_pgprot(pte)) != bits)
+			break;
+		run->len += PAGE_SIZE;
+	}
+}
+
+/*
+ * PFN look-up: the run of entries from @addr on, as far as one table goes. 6.12
+ * replaced follow_pte() by follow_pfnmap_start(), which also sees huge entries.
+ * The table's lock is dropped before returning: the caller's interval notifier
+ * tells whether the answer is still true.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+static inline int p2pmr_follow(struct vm_area_struct *vma, unsigned long addr,
+			       unsigned long end, struct p2pmr_run *run)
+{
+	struct follow_pfnmap_args args = { .vma = vma, .address = addr };
+	int ret = follow_pfnmap_start(&args);
+
+	if (ret)
+		return ret;
+	run->addr = PFN_PHYS(args.pfn) | offset_in_page(addr);
+	run->len = PAGE_SIZE - offset_in_page(addr);
+	run->prot = args.pgprot;
+	run->writable = args.writable;
+	if (args.ptep) {
+		p2pmr_extend(run, args.ptep, addr, end);
+	} else {
+		/* A PMD or something larger, which a PMD divides. */
+		run->len = PMD_SIZE - (addr & ~PMD_MASK);
+#ifdef CONFIG_X86
+		run->prot = pgprot_large_2_4k(args.pgprot);
+#endif
+	}
+	follow_pfnmap_end(&args);
+	return 0;
+}
+#else
+static inline int p2pmr_follow(struct vm_area_struct *vma, unsigned long addr,
+			       unsigned long end, struct p2pmr_run *run)
+{
+	spinlock_t *ptl;
+	pte_t *ptep;
+	int ret = follow_pte(vma->vm_mm, addr, &ptep, &ptl);
+
+	if (ret)
+		return ret;
+	run->addr = PFN_PHYS(pte_pfn(*ptep)) | offset_in_page(addr);
+	run->len = PAGE_SIZE - offset_in_page(addr);
+	run->prot = pte_pgprot(*ptep);
+	run->writable = pte_write(*ptep);
+	p2pmr_extend(run, ptep, addr, end);
+	pte_unmap_unlock(ptep, ptl);
+	return 0;
+}
+#endif
 
 /*
  * The last argument of ioremap_prot() was an unsigned long and is a pgprot_t
@@ -134,18 +160,24 @@ static inline u32 p2pmr_rxe_rkey(u32 lkey, int access)
 }
 
 /*
- * Page size of the fast-registration MR over one contiguous segment. Up to
- * 6.3 soft-RoCE takes any power of two whatever the alignment of address and
- * iova, so that the table of even a huge MR has a few entries. Later versions
- * have one entry for each 4 KiB page in any case.
+ * Page size of the fast-registration MR over @len contiguous bytes at kernel
+ * address @kaddr. Up to 6.3 soft-RoCE takes any power of two, so that the table
+ * of even a huge MR has a few entries. Later versions want address and iova
+ * congruent modulo the page size; whether they then keep one entry a page or
+ * split it into 4 KiB, they do it faster than page by page. The table is rounded
+ * up to whole pages, so a page is at most a quarter of the MR.
  */
-static inline unsigned int p2pmr_rxe_page_shift(unsigned int nr_segs)
+static inline unsigned int p2pmr_rxe_page_shift(u64 kaddr, u64 len, u64 iova)
 {
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
-	if (nr_segs == 1)
-		return 30;
+	return 30;
+#else
+	unsigned int shift = __ffs64((kaddr ^ iova) | PMD_SIZE);
+
+	if (len < 4 * PAGE_SIZE)
+		return PAGE_SHIFT;
+	return min_t(unsigned int, shift, ilog2(len) - 2);
 #endif
-	return PAGE_SHIFT;
 }
 
 /*

@@ -123,25 +123,25 @@ static int check_policy(const struct p2pmr_request *req, struct pci_dev *pdev,
 	return 0;
 }
 
-/* Look up one address, faulting it in where the driver fills on demand. */
+/* Look up from @addr on, faulting in where the driver fills on demand. */
 static int follow(const struct p2pmr_request *req, unsigned long addr,
-		  struct p2pmr_pte *pte)
+		  struct p2pmr_run *run)
 {
 	unsigned int flags = req->write ? FAULT_FLAG_WRITE : 0;
-	int ret = p2pmr_follow(req->vma, addr, pte);
+	int ret = p2pmr_follow(req->vma, addr, req->end, run);
 
-	if (!ret && (pte->writable || !req->write))
+	if (!ret && (run->writable || !req->write))
 		return 0;
 	ret = fixup_user_fault(req->vma->vm_mm, addr, flags, NULL);
 	if (!ret)
-		ret = p2pmr_follow(req->vma, addr, pte);
+		ret = p2pmr_follow(req->vma, addr, req->end, run);
 	if (ret) {
 		p2pmr_refuse(req->importer,
 			     "page %#lx of the mapping cannot be faulted in",
 			     (addr - req->vma->vm_start) >> PAGE_SHIFT);
 		return -EFAULT;
 	}
-	if (req->write && !pte->writable) {
+	if (req->write && !run->writable) {
 		p2pmr_refuse(req->importer,
 			     "page %#lx of the mapping is not writable",
 			     (addr - req->vma->vm_start) >> PAGE_SHIFT);
@@ -150,41 +150,41 @@ static int follow(const struct p2pmr_request *req, unsigned long addr,
 	return 0;
 }
 
-static bool continues(const struct p2pmr_pte *run, const struct p2pmr_pte *next)
+static bool continues(const struct p2pmr_run *run, const struct p2pmr_run *next)
 {
-	return next->addr == run->addr + run->left &&
+	return next->addr == run->addr + run->len &&
 	       p2pmr_cache_bits(next->prot) == p2pmr_cache_bits(run->prot);
 }
 
 /* The BAR is known from the first page; all others must lie in it too. */
 static int add_run(const struct p2pmr_request *req, struct p2pmr_mapping *map,
-		   const struct p2pmr_pte *run)
+		   const struct p2pmr_run *run)
 {
 	struct pci_dev *pdev = to_pci_dev(map->dev);
 	struct resource *res = &pdev->resource[map->bar];
 
-	if (run->addr < res->start || run->addr + run->left - 1 > res->end) {
+	if (run->addr < res->start || run->addr + run->len - 1 > res->end) {
 		p2pmr_refuse(req->importer, "mapping reaches beyond BAR %d of %s",
 			     map->bar, pci_name(pdev));
 		return -ENXIO;
 	}
 	map->prot = run->prot;
-	return p2pmr_add_extent(map, run->addr, run->left, NULL);
+	return p2pmr_add_extent(map, run->addr, run->len, NULL);
 }
 
 static int add_runs(const struct p2pmr_request *req, struct p2pmr_mapping *map,
-		    struct p2pmr_pte run)
+		    struct p2pmr_run run)
 {
-	unsigned long addr = req->start + run.left;
-	struct p2pmr_pte next;
+	unsigned long addr = req->start + run.len;
+	struct p2pmr_run next;
 	int ret;
 
-	for (; addr < req->end; addr += next.left) {
+	for (; addr < req->end; addr += next.len) {
 		ret = follow(req, addr, &next);
 		if (ret)
 			return ret;
 		if (continues(&run, &next)) {
-			run.left += next.left;
+			run.len += next.len;
 			continue;
 		}
 		ret = add_run(req, map, &run);
@@ -193,13 +193,13 @@ static int add_runs(const struct p2pmr_request *req, struct p2pmr_mapping *map,
 		run = next;
 	}
 	/* The last entry may map more than was asked for. */
-	run.left -= addr - req->end;
+	run.len -= addr - req->end;
 	return add_run(req, map, &run);
 }
 
 static int bar_map(const struct p2pmr_request *req, struct p2pmr_mapping *map)
 {
-	struct p2pmr_pte pte;
+	struct p2pmr_run run;
 	int ret;
 
 	if (!READ_ONCE(builtin_exporter)) {
@@ -211,10 +211,10 @@ static int bar_map(const struct p2pmr_request *req, struct p2pmr_mapping *map)
 			     "mapping is not made of page frame numbers");
 		return -ENXIO;
 	}
-	ret = follow(req, req->start, &pte);
+	ret = follow(req, req->start, &run);
 	if (ret)
 		return ret;
-	ret = find_function(map, pte.addr);
+	ret = find_function(map, run.addr);
 	if (ret) {
 		p2pmr_refuse(req->importer,
 			     "mapping is not a memory BAR of a PCI function");
@@ -223,7 +223,7 @@ static int bar_map(const struct p2pmr_request *req, struct p2pmr_mapping *map)
 	ret = check_policy(req, to_pci_dev(map->dev), map->bar);
 	if (ret)
 		return ret;
-	return add_runs(req, map, pte);
+	return add_runs(req, map, run);
 }
 
 const struct p2pmr_exporter p2pmr_bar_exporter = {

@@ -157,18 +157,40 @@ static u64 count_pages(const struct p2pmr_range *range, unsigned int page_shift)
 }
 
 /*
+ * The page size for the driver's MR: large where there is one segment, unless
+ * rounding to it would make the table longer than it may be.
+ */
+static unsigned int choose_page_shift(const struct p2pmr_range *range, u64 iova)
+{
+	unsigned int shift;
+
+	if (range->nr_segs > 1)
+		return PAGE_SHIFT;
+	shift = p2pmr_rxe_page_shift((uintptr_t)range->segs[0].kaddr,
+				     range->length, iova);
+	if (count_pages(range, shift) << shift > p2pmr_rxe_max_length())
+		return PAGE_SHIFT;
+	return shift;
+}
+
+/*
  * Make the driver's MR and let it run through REG_MR. It stays in the helper's
  * PD, where no user can reach it, until activate() puts it into the user's.
  */
 static int make_driver_mr(struct p2pmr_shadow *shadow, u64 iova, int access)
 {
-	unsigned int page_shift = p2pmr_rxe_page_shift(shadow->range.nr_segs);
+	unsigned int page_shift = choose_page_shift(&shadow->range, iova);
+	u64 pages = count_pages(&shadow->range, page_shift);
 	struct p2pmr_ibdev *dev = shadow->dev;
 	struct ib_mr *mr;
 	int ret;
 
-	mr = dev->ibdev->ops.alloc_mr(shadow->user_pd, IB_MR_TYPE_MEM_REG,
-				      count_pages(&shadow->range, page_shift));
+	if (pages << page_shift > p2pmr_rxe_max_length()) {
+		p2pmr_ibdev_refuse(dev, "%llu pages; this kernel's rdma_rxe ends at %llu in one MR",
+				   pages, p2pmr_rxe_max_length() >> PAGE_SHIFT);
+		return -EFBIG;
+	}
+	mr = dev->ibdev->ops.alloc_mr(shadow->user_pd, IB_MR_TYPE_MEM_REG, pages);
 	if (IS_ERR(mr))
 		return PTR_ERR(mr);
 	mr->device = dev->ibdev;
