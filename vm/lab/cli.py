@@ -47,6 +47,9 @@ def main(arguments):
         # Whoever read the output has gone; nothing more can be said to them.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return errors.FAILED
+    except OSError as error:
+        say(f"lab: {error}")
+        return errors.FAILED
     except KeyboardInterrupt:
         say("lab: interrupted")
         return errors.INTERRUPTED

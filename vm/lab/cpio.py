@@ -23,18 +23,14 @@ class Archive:
         self._parents(name)
         self._entry(name, stat.S_IFLNK | 0o777, where.encode())
 
-    def tree(self, folder, name=""):
-        """Everything below a folder, under another name."""
-        for path, folders, files in os.walk(folder):
-            inside = os.path.join(name, os.path.relpath(path, folder))
-            inside = os.path.normpath(inside)
-            for entry in sorted(folders + files):
-                full = Path(path) / entry
-                target = os.path.normpath(os.path.join(inside, entry))
-                if full.is_symlink():
-                    self.link(target, os.readlink(full))
-                elif full.is_file():
-                    self.file(target, full.read_bytes(), stat.S_IMODE(full.stat().st_mode))
+    def tree(self, folder, name):
+        """All files and links below a folder, under another name."""
+        for path in sorted(folder.rglob("*")):
+            inside = f"{name}/{path.relative_to(folder)}"
+            if path.is_symlink():
+                self.link(inside, os.readlink(path))
+            elif path.is_file():
+                self.file(inside, path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
 
     def data(self):
         self._entry("TRAILER!!!", 0, b"")

@@ -2,6 +2,7 @@
 """One guest from start to end: starts QEMU, moves its streams, answers its requests,
 and notes how it ended."""
 
+import contextlib
 import os
 import re
 import selectors
@@ -19,6 +20,8 @@ BOOT_SECONDS = 120
 # From the command's end to the end of the streams and of the kernel log.
 ENDING_SECONDS = 30
 SYSRQ_SECONDS = 6
+# How long the guest may take to make room for what the lab sends it.
+SEND_SECONDS = 10
 
 
 @dataclass
@@ -83,7 +86,7 @@ class Guest:
 
     def tell(self, line):
         """Sends a line to the guest's init."""
-        self._sockets["control"].sendall(line.encode() + b"\n")
+        self._send("control", line.encode() + b"\n")
 
     def _start(self, machine):
         theirs = {}
@@ -100,8 +103,7 @@ class Guest:
         for name, connection in self._sockets.items():
             if name != "qmp":
                 self._selector.register(connection, selectors.EVENT_READ, name)
-        for source in self._inputs:
-            self._selector.register(source, selectors.EVENT_READ, "input")
+                connection.settimeout(SEND_SECONDS)
         self._deadline = time.monotonic() + BOOT_SECONDS
         return process
 
@@ -141,9 +143,12 @@ class Guest:
             if data is None:
                 self._selector.unregister(key.fileobj)
             else:
-                self._sockets["terminal"].sendall(data)
+                self._send("terminal", data)
             return True
-        data = key.fileobj.recv(1 << 16)
+        try:
+            data = key.fileobj.recv(1 << 16)
+        except ConnectionResetError:
+            data = b""
         if not data:
             self._selector.unregister(key.fileobj)
             return False
@@ -155,14 +160,21 @@ class Guest:
             self._streams[key.data](data)
         return True
 
+    def _send(self, name, data):
+        # A guest that has gone, or does not read, shows in other ways.
+        with contextlib.suppress(OSError):
+            self._sockets[name].sendall(data)
+
     def _request(self, line):
-        self._sockets["host"].sendall(self._host_port.answer(line).encode() + b"\n")
+        self._send("host", self._host_port.answer(line).encode() + b"\n")
 
     def _control(self, line):
         word, _, rest = line.partition(" ")
         if word == "ready":
             self._phase = "command"
             self._deadline = time.monotonic() + self._timeout
+            for source in self._inputs:
+                self._selector.register(source, selectors.EVENT_READ, "input")
         elif word == "exit":
             self._phase = "end"
             self._status = int(rest)
@@ -181,7 +193,7 @@ class Guest:
         monitor = Monitor(self._sockets["qmp"])
         for letter in b"wl":
             monitor.command("chardev-send-break", id="console")
-            self._sockets["console"].sendall(bytes([letter]))
+            self._send("console", bytes([letter]))
             self._listen(SYSRQ_SECONDS / 2)
         if len(self.log) == self._log_before_hang:
             # No interrupt gets through; a non-maskable one makes the kernel panic.
@@ -204,7 +216,7 @@ class Guest:
             try:
                 while self._receive(key):
                     pass
-            except (BlockingIOError, ConnectionResetError, BrokenPipeError):
+            except BlockingIOError:
                 pass
         for stream in self._streams.values():
             if isinstance(stream, MarkedStream):

@@ -2,13 +2,14 @@
 """Judging how a guest ended: its status counts only if it ended in order and its
 kernel log is clean. What was wrong is told with the lines that show it."""
 
-import os
+import tempfile
 import time
 
 from lab import cache, kernellog
 from lab.errors import GuestBroken
 
 TAIL_LINES = 40
+LOGS_KEPT = 50
 
 
 def status(target, outcome):
@@ -41,10 +42,14 @@ def quoted(lines):
 
 
 def keep_log(target, outcome):
-    """Keeps the log of a guest that ended badly; returns where."""
+    """Keeps the log of a guest that ended badly, and not too many; returns where."""
     folder = cache.root() / "logs"
     folder.mkdir(exist_ok=True)
-    path = folder / f"{target}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
-    with open(path, "a", encoding="utf-8") as handle:
+    with tempfile.NamedTemporaryFile(
+            "w", dir=folder, prefix=time.strftime(f"{target}-%Y%m%d-%H%M%S-"),
+            suffix=".log", delete=False, encoding="utf-8") as handle:
         handle.write(outcome.log + outcome.hang)
-    return path
+    kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
+    for old in kept[:-LOGS_KEPT]:
+        old.unlink(missing_ok=True)
+    return handle.name
