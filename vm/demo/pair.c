@@ -89,8 +89,8 @@ static void connect_qp(struct pair *pair, struct ibv_qp *qp, uint32_t other)
 	struct ibv_qp_attr init = {
 		.qp_state = IBV_QPS_INIT,
 		.port_num = PORT,
-		.qp_access_flags = IBV_ACCESS_REMOTE_READ |
-				   IBV_ACCESS_REMOTE_WRITE,
+		.qp_access_flags =
+			IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_WRITE,
 	};
 	struct ibv_qp_attr ready = {
 		.qp_state = IBV_QPS_RTR,
@@ -114,14 +114,15 @@ static void connect_qp(struct pair *pair, struct ibv_qp *qp, uint32_t other)
 		.max_rd_atomic = 1,
 	};
 
-	modify_qp(qp, &init, IBV_QP_PKEY_INDEX | IBV_QP_PORT |
-				     IBV_QP_ACCESS_FLAGS);
-	modify_qp(qp, &ready, IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
-				      IBV_QP_RQ_PSN | IBV_QP_MIN_RNR_TIMER |
-				      IBV_QP_MAX_DEST_RD_ATOMIC);
-	modify_qp(qp, &send, IBV_QP_SQ_PSN | IBV_QP_TIMEOUT |
-				     IBV_QP_RETRY_CNT | IBV_QP_RNR_RETRY |
-				     IBV_QP_MAX_QP_RD_ATOMIC);
+	modify_qp(qp, &init,
+		  IBV_QP_PKEY_INDEX | IBV_QP_PORT | IBV_QP_ACCESS_FLAGS);
+	modify_qp(qp, &ready,
+		  IBV_QP_AV | IBV_QP_PATH_MTU | IBV_QP_DEST_QPN |
+			  IBV_QP_RQ_PSN | IBV_QP_MIN_RNR_TIMER |
+			  IBV_QP_MAX_DEST_RD_ATOMIC);
+	modify_qp(qp, &send,
+		  IBV_QP_SQ_PSN | IBV_QP_TIMEOUT | IBV_QP_RETRY_CNT |
+			  IBV_QP_RNR_RETRY | IBV_QP_MAX_QP_RD_ATOMIC);
 }
 
 void pair_connect(struct pair *pair)
@@ -167,9 +168,9 @@ enum ibv_wc_status pair_rdma(struct pair *pair, enum ibv_wr_opcode opcode,
 
 void pair_close(struct pair *pair)
 {
-	if (pair->cq && (ibv_destroy_qp(pair->local) ||
-			 ibv_destroy_qp(pair->peer) ||
-			 ibv_destroy_cq(pair->cq)))
+	if (pair->cq &&
+	    (ibv_destroy_qp(pair->local) || ibv_destroy_qp(pair->peer) ||
+	     ibv_destroy_cq(pair->cq)))
 		die("cannot destroy the queue pairs");
 	if (ibv_dealloc_pd(pair->pd))
 		die("ibv_dealloc_pd");

@@ -3,6 +3,7 @@
 their own, and for an ordinary user in a user namespace as well."""
 
 import os
+import shlex
 import subprocess
 
 from lab.errors import LabError
@@ -40,22 +41,18 @@ def in_tree(tree, script, binds=(), arguments=()):
     binds: (host path, path in the tree, writable). The mounts are private to the
     namespace and go with it.
     """
+    quote = shlex.quote
     steps = [
         "set -e",
-        f"cd {_quote(tree)}",
+        f"cd {quote(str(tree))}",
         "mount --rbind /dev dev",
         "mount -t proc proc proc",
         "mount -t tmpfs tmpfs tmp",
     ]
     for source, where, writable in binds:
-        mode = "" if writable else ",ro"
-        steps.append(f"mount --bind {_quote(source)} .{where}")
+        steps.append(f"mount --bind {quote(str(source))} .{where}")
         if not writable:
-            steps.append(f"mount -o remount,bind{mode} .{where}")
+            steps.append(f"mount -o remount,bind,ro .{where}")
     steps.append('exec chroot . /usr/bin/env -i PATH="$PATH" LC_ALL=C.UTF-8 HOME=/tmp '
-                 f'/bin/sh -e -c {_quote(script)} sh "$@"')
+                 f'/bin/sh -e -c {quote(script)} sh "$@"')
     return prefix() + ["sh", "-c", "\n".join(steps), "sh", *arguments]
-
-
-def _quote(text):
-    return "'" + str(text).replace("'", "'\\''") + "'"
