@@ -25,13 +25,17 @@ SETTINGS = "etc/p2pmr-lab"
 
 @dataclass
 class Request:
-    """What the user asked for; without a command it is an interactive shell. files are
-    more settings for the guest, by name, in /etc/p2pmr-lab."""
+    """What the user asked for; without a command it is an interactive shell.
+
+    files: more settings for the guest, by name, in /etc/p2pmr-lab
+    project: what is installed in it, if not what the checkout builds at this moment
+    """
 
     target: object
     command: list = field(default_factory=list)
     environment: dict = field(default_factory=dict)
     files: dict = field(default_factory=dict)
+    project: bytes | None = None
     modules: bool = True
     share: str = ""
     bar_size: int = DEFAULT_BAR_SIZE
@@ -45,7 +49,7 @@ def prepared(request):
     ends its streams."""
     with cache.in_use(), _temporary_folder() as folder:
         made = tree.get(request.target)
-        project = build.get(made)
+        project = build.get(made) if request.project is None else request.project
         bars = _bar_files(folder, request.bar_size)
         token = secrets.token_hex(16)
         files = _settings(request, bars, token, bool(project))

@@ -19,9 +19,11 @@ def run(only, everything, patterns, list_only, json_file):
         return _print_list(chosen_targets, complete, patterns)
     report, count = Report(), 0
     for target in chosen_targets:
-        tests = testlist.chosen(_matching(target, patterns), target, complete)
+        project, tests = _built(target)
+        tests = testlist.chosen(testlist.matching(tests, patterns), target, complete)
         count += len(tests)
-        testsession.run_tests(target, [test for test in tests if not test.on_host], report)
+        testsession.run_tests(target, project, [test for test in tests if not test.on_host],
+                              report)
         for test in tests:
             if test.on_host:
                 report.add(_run_on_host(target, test))
@@ -34,17 +36,17 @@ def _default_first():
     return sorted(targets.TARGETS, key=lambda target: target.name != targets.DEFAULT)
 
 
-def _matching(target, patterns):
+def _built(target):
+    """The project as it is now, for all guests of this run, and the tests in it."""
     with cache.in_use():
         made = tree.get(target)
-        build.get(made)
-        return testlist.matching(testlist.all_tests(made), patterns)
+        return build.get(made), testlist.all_tests(made)
 
 
 def _print_list(chosen_targets, complete, patterns):
     """Every test with the targets it would run on. The names come from the first
     target: all build the same sources, and listing must not set up every one."""
-    tests = _matching(chosen_targets[0], patterns)
+    tests = testlist.matching(_built(chosen_targets[0])[1], patterns)
     for test in tests:
         where = [target.name for target in chosen_targets
                  if testlist.chosen([test], target, complete)]

@@ -16,10 +16,10 @@ SKIP_STATUS = 77
 MARGIN_SECONDS = 60
 
 
-def run_tests(target, tests, report):
-    """Runs the tests, in as many guests as it takes."""
+def run_tests(target, project, tests, report):
+    """Runs the tests of a built project, in as many guests as it takes."""
     while tests:
-        session = _Session(target, tests, report)
+        session = _Session(target, project, tests, report)
         session.run()
         if not session.finished:
             report.note(f"{target.name}: the guest could not run tests; "
@@ -31,8 +31,9 @@ def run_tests(target, tests, report):
 class _Session:
     """One guest and the tests that it gets through."""
 
-    def __init__(self, target, tests, report):
+    def __init__(self, target, project, tests, report):
         self._target = target
+        self._project = project
         self._tests = tests
         self._report = report
         self._ended = []
@@ -44,7 +45,8 @@ class _Session:
         plan = [{"name": test.name, "program": test.program, "timeout": test.timeout}
                 for test in self._tests]
         request = run.Request(
-            target=self._target, command=["/usr/lib/p2pmr-lab/run-tests"],
+            target=self._target, project=self._project,
+            command=["/usr/lib/p2pmr-lab/run-tests"],
             files={"tests": json.dumps(plan)}, timeout=MARGIN_SECONDS)
         with run.prepared(request) as (machine, token):
             self._guest = Guest(token, {"stdout": Lines(self._event), "stderr": self._strayed},
