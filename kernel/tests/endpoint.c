@@ -58,10 +58,11 @@ void device_close(struct device *device)
 	assert_int_equal(ibv_close_device(device->context), 0);
 }
 
-void queue_open(struct queue *queue, struct device *device,
-		enum ibv_qp_type type)
+static void create_qp(struct queue *queue, enum ibv_qp_type type)
 {
 	struct ibv_qp_init_attr init = {
+		.send_cq = queue->cq,
+		.recv_cq = queue->cq,
 		.cap = {
 			.max_send_wr = QUEUE_DEPTH,
 			.max_recv_wr = QUEUE_DEPTH,
@@ -73,6 +74,14 @@ void queue_open(struct queue *queue, struct device *device,
 		.sq_sig_all = 1,
 	};
 
+	queue->qp = ibv_create_qp(queue->device->pd, &init);
+	if (!queue->qp)
+		fail_msg("ibv_create_qp: %s", strerror(errno));
+}
+
+void queue_open(struct queue *queue, struct device *device,
+		enum ibv_qp_type type)
+{
 	memset(queue, 0, sizeof(*queue));
 	queue->device = device;
 	queue->channel = ibv_create_comp_channel(device->context);
@@ -80,11 +89,7 @@ void queue_open(struct queue *queue, struct device *device,
 	queue->cq = ibv_create_cq(device->context, 2 * QUEUE_DEPTH, NULL,
 				  queue->channel, 0);
 	assert_non_null(queue->cq);
-	init.send_cq = queue->cq;
-	init.recv_cq = queue->cq;
-	queue->qp = ibv_create_qp(device->pd, &init);
-	if (!queue->qp)
-		fail_msg("ibv_create_qp: %s", strerror(errno));
+	create_qp(queue, type);
 }
 
 static void modify(struct queue *queue, struct ibv_qp_attr *attr, int mask)
@@ -173,15 +178,24 @@ void queue_close(struct queue *queue)
 	assert_int_equal(ibv_destroy_comp_channel(queue->channel), 0);
 }
 
-void queue_reconnect(struct queue *queue, uint32_t peer_qp_num)
+/*
+ * Not by a reset: rxe moves a queue pair to the error state some time after
+ * the failed completion, and would do so to one that is being set up again.
+ */
+static void renew(struct queue *queue)
 {
-	struct ibv_qp_attr reset = { .qp_state = IBV_QPS_RESET };
 	struct ibv_wc wc;
 
-	modify(queue, &reset, 0);
+	assert_int_equal(ibv_destroy_qp(queue->qp), 0);
 	while (ibv_poll_cq(queue->cq, 1, &wc) > 0)
 		;
-	queue_connect(queue, peer_qp_num);
+	create_qp(queue, IBV_QPT_RC);
+}
+
+static void connect_both(struct pair *pair)
+{
+	queue_connect(&pair->near, pair->far.qp->qp_num);
+	queue_connect(&pair->far, pair->near.qp->qp_num);
 }
 
 void pair_open(struct pair *pair)
@@ -189,8 +203,7 @@ void pair_open(struct pair *pair)
 	device_open(&pair->device);
 	queue_open(&pair->near, &pair->device, IBV_QPT_RC);
 	queue_open(&pair->far, &pair->device, IBV_QPT_RC);
-	queue_connect(&pair->near, pair->far.qp->qp_num);
-	queue_connect(&pair->far, pair->near.qp->qp_num);
+	connect_both(pair);
 }
 
 void pair_close(struct pair *pair)
@@ -202,8 +215,9 @@ void pair_close(struct pair *pair)
 
 void pair_reconnect(struct pair *pair)
 {
-	queue_reconnect(&pair->near, pair->far.qp->qp_num);
-	queue_reconnect(&pair->far, pair->near.qp->qp_num);
+	renew(&pair->near);
+	renew(&pair->far);
+	connect_both(pair);
 }
 
 int try_post(struct queue *queue, const struct transfer *t)

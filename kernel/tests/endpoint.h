@@ -49,11 +49,9 @@ void queue_connect(struct queue *queue, uint32_t peer_qp_num);
 void queue_start_ud(struct queue *queue);
 void queue_close(struct queue *queue);
 
-/* Brings a queue pair that ended in the error state back into service. */
-void queue_reconnect(struct queue *queue, uint32_t peer_qp_num);
-
 void pair_open(struct pair *pair);
 void pair_close(struct pair *pair);
+/* After a failed transfer: fresh queue pairs in the place of the dead ones. */
 void pair_reconnect(struct pair *pair);
 
 /* One send work request, with the fields in the order one thinks of them. */

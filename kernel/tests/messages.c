@@ -172,29 +172,33 @@ static void inline_send(void **state)
 	pair_close(&pair);
 }
 
-/* Replaces the far queue pair by one that receives from `srq`. */
-static void use_shared_queue(struct pair *pair, struct ibv_srq *srq)
+/* A pair as ever, but the far side receives from `srq`. */
+static void open_with_shared_queue(struct pair *pair, struct ibv_srq **srq)
 {
+	struct ibv_srq_init_attr srq_init = { .attr = { .max_wr = 8,
+							.max_sge = 1 } };
 	struct ibv_qp_init_attr init = {
-		.send_cq = pair->far.cq,
-		.recv_cq = pair->far.cq,
-		.srq = srq,
 		.cap = { .max_send_wr = 4, .max_send_sge = 1 },
 		.qp_type = IBV_QPT_RC,
 	};
 
+	device_open(&pair->device);
+	*srq = ibv_create_srq(pair->device.pd, &srq_init);
+	assert_non_null(*srq);
+	queue_open(&pair->near, &pair->device, IBV_QPT_RC);
+	queue_open(&pair->far, &pair->device, IBV_QPT_RC);
+	init.send_cq = init.recv_cq = pair->far.cq;
+	init.srq = *srq;
 	assert_int_equal(ibv_destroy_qp(pair->far.qp), 0);
 	pair->far.qp = ibv_create_qp(pair->device.pd, &init);
 	assert_non_null(pair->far.qp);
 	queue_connect(&pair->far, pair->near.qp->qp_num);
-	queue_reconnect(&pair->near, pair->far.qp->qp_num);
+	queue_connect(&pair->near, pair->far.qp->qp_num);
 }
 
 static void shared_receive_queue(void **state)
 {
 	static uint8_t near_expected[WINDOW], far_expected[WINDOW];
-	struct ibv_srq_init_attr init = { .attr = { .max_wr = 8,
-						    .max_sge = 1 } };
 	struct ibv_recv_wr *bad, receive = { .num_sge = 1 };
 	struct memory host, bar;
 	struct ibv_sge sge;
@@ -202,10 +206,7 @@ static void shared_receive_queue(void **state)
 	struct pair pair;
 
 	(void)state;
-	pair_open(&pair);
-	srq = ibv_create_srq(pair.device.pd, &init);
-	assert_non_null(srq);
-	use_shared_queue(&pair, srq);
+	open_with_shared_queue(&pair, &srq);
 	memory_map(&host, HOST, WINDOW);
 	memory_map(&bar, BAR, WINDOW);
 	memory_register(&host, pair.device.pd);

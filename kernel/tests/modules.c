@@ -2,6 +2,8 @@
 /* The kernel modules from user space, see modules.h. */
 #include "modules.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -89,20 +91,28 @@ bool module_try_remove(const char *module)
 	return run_command(argv) == 0;
 }
 
-bool module_set_bool(const char *module, const char *parameter, bool value)
+int module_set(const char *module, const char *parameter, const char *value,
+	       char before[PARAMETER_SIZE])
 {
-	char path[160], before;
-	FILE *file;
+	char path[160], line[PARAMETER_SIZE];
+	int fd, error = 0;
+	ssize_t n;
 
 	snprintf(path, sizeof(path), "/sys/module/%s/parameters/%s", module,
 		 parameter);
-	file = fopen(path, "r+");
-	if (!file)
-		fail_msg("%s: cannot be opened", path);
-	assert_int_equal(fread(&before, 1, 1, file), 1);
-	rewind(file);
-	assert_true(fputs(value ? "Y\n" : "N\n", file) >= 0);
-	if (fclose(file))
-		fail_msg("%s: cannot be set", path);
-	return before == 'Y';
+	fd = open(path, O_RDWR);
+	if (fd < 0)
+		fail_msg("%s: %s", path, strerror(errno));
+	if (before) {
+		n = read(fd, before, PARAMETER_SIZE - 1);
+		assert_true(n >= 0);
+		before[n] = '\0';
+		before[strcspn(before, "\n")] = '\0';
+	}
+	/* With its line end: a write of nothing would not reach the kernel. */
+	snprintf(line, sizeof(line), "%s\n", value);
+	if (pwrite(fd, line, strlen(line), 0) < 0)
+		error = errno;
+	close(fd);
+	return error;
 }

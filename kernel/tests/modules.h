@@ -29,8 +29,13 @@ void modules_unload(void);
 /* rmmod of one module; true if the kernel did it. */
 bool module_try_remove(const char *module);
 
-/* Sets a bool parameter of a loaded module and returns the former value. */
-bool module_set_bool(const char *module, const char *parameter, bool value);
+/*
+ * Sets a parameter of a loaded module, and tells what it was if `before` has
+ * room for it. An errno if the kernel refuses the value.
+ */
+#define PARAMETER_SIZE 256
+int module_set(const char *module, const char *parameter, const char *value,
+	       char before[PARAMETER_SIZE]);
 
 /* Runs a program with its output on ours; returns its exit status. */
 int run_command(const char *const argv[]);

@@ -264,26 +264,6 @@ static void iova_at_another_offset(void **state)
 	tear_down();
 }
 
-/* Anonymous pages, and right behind them a BAR. */
-static void host_and_bar(void **state)
-{
-	uint8_t *bytes = mmap(NULL, WINDOW, READ_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	uint8_t *middle = bytes + WINDOW / 2;
-
-	(void)state;
-	set_up();
-	assert_true(bytes != MAP_FAILED);
-	assert_ptr_equal(bar_mmap(BAR, middle, WINDOW / 2, READ_WRITE,
-				  MAP_SHARED | MAP_FIXED, 0), middle);
-	assert_int_equal(attempt(bytes, WINDOW, ACCESS_ALL), EOPNOTSUPP);
-	assert_int_equal(attempt(middle - 1, 2, ACCESS_ALL), EOPNOTSUPP);
-	assert_int_equal(attempt(bytes, WINDOW / 2, ACCESS_ALL), 0);
-	assert_int_equal(attempt(middle, WINDOW / 2, ACCESS_ALL), 0);
-	unmap(bytes);
-	tear_down();
-}
-
 static const struct test tests[] = {
 	TEST("verbs/refused-zero-length", zero_length),
 	TEST("verbs/refused-past-the-end", past_the_end),
@@ -297,7 +277,6 @@ static const struct test tests[] = {
 	TEST("verbs/refused-invalid-flags", flags_the_kernel_refuses),
 	TEST("verbs/refused-iova-at-another-page-offset",
 	     iova_at_another_offset),
-	TEST("verbs/refused-host-and-bar", host_and_bar),
 };
 
 int main(int argc, char **argv)

@@ -82,13 +82,15 @@ static int count_kernel_mappings(void)
 
 static struct usage measure(void)
 {
-	FILE *file = fopen("/proc/sys/vm/drop_caches", "w");
+	/* What waits for a grace period is freed early if memory is asked for. */
+	for (int i = 0; i < 2; i++) {
+		FILE *file = fopen("/proc/sys/vm/drop_caches", "w");
 
-	/* What waits for a grace period or a worker is not yet free. */
-	usleep(300 * 1000);
-	assert_non_null(file);
-	fputs("3\n", file);
-	fclose(file);
+		assert_non_null(file);
+		fputs("3\n", file);
+		fclose(file);
+		usleep(300 * 1000);
+	}
 	return (struct usage){
 		.kernel_kib = meminfo_sum() - lazily_freed(),
 		.kernel_mappings = count_kernel_mappings(),
@@ -154,7 +156,7 @@ static void costs_nothing(void **state)
 	memory_map(&g.bar, BAR, 1 << 20);
 	/* Nobody may map anything behind the BAR's end meanwhile. */
 	memory_map(&g.host, HOST, PAGE);
-	for (unsigned int i = 0; i < 100; i++)
+	for (unsigned int i = 0; i < ROUND; i++)
 		step(&g, i);
 
 	/* A leak grows in every round; the rest of the system does not. */
