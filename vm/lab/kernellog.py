@@ -43,6 +43,10 @@ _STARTS = re.compile(
 _STACK = re.compile(r"^\s*(?:<TASK>|\? )?\s*(\w[\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+")
 _RIP = re.compile(r"^RIP: \w+:(\w[\w.]*)\+0x")
 _TRACE = re.compile(r"^\s*Call Trace:")
+# What stands between a report's first line and its stack.
+_DETAIL = re.compile(
+    r"^(?:CPU|Tainted|Hardware name|Workqueue|Code|RIP|RSP|R[A-Z0-9]{2}|FS|CS|CR\d|PKRU|DR\d|"
+    r"Modules linked in|task|rcu|NMI backtrace for cpu|Sending NMI from CPU)\b.*")
 _ENDS = re.compile(r"^---\[ end ")
 _NUMBERS = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\d+")
 
@@ -105,14 +109,14 @@ def listed_exceptions():
 
 def _end_of_report(lines, start):
     """The number of the line after a report: its end mark, or where it goes quiet."""
-    quiet = 0
+    last = start
     for number in range(start, min(len(lines), start + LONGEST_REPORT)):
         text = message(lines[number])
         if _ENDS.match(text):
             return number + 1
-        in_report = number == start or _STARTS.match(text) or _TRACE.match(text) \
-            or _STACK.match(text) or text.startswith((" ", "\t", "==="))
-        quiet = 0 if in_report else quiet + 1
-        if quiet > QUIET_LINES:
-            return number + 1 - quiet
-    return min(len(lines), start + LONGEST_REPORT)
+        if number - last > QUIET_LINES:
+            break
+        if any(pattern.match(text) for pattern in (_STARTS, _TRACE, _STACK, _DETAIL)) \
+                or text.startswith((" ", "\t", "===")):
+            last = number
+    return last + 1
