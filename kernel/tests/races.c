@@ -222,7 +222,7 @@ static void registration_races(void **state)
 			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_true(flicker.fd >= 0 && flicker.address != MAP_FAILED);
 	thread = start_thread(map_and_unmap, &flicker);
-	for (int i = 0; i < 500; i++) {
+	for (int i = 0; i < 500 || (!(made && refused) && i < 50000); i++) {
 		struct ibv_mr *mr = ibv_reg_mr(scene.pair.device.pd,
 					       flicker.address, WINDOW,
 					       ACCESS_ALL);

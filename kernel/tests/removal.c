@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * The PCI function goes while a region over its BAR is alive. The kernel
+ * leaves the mapping as it is; the region must end all the same.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "bar.h"
+#include "endpoint.h"
+#include "modules.h"
+#include "revoked.h"
+#include "runner.h"
+
+static void write_one(const char *path)
+{
+	FILE *file = fopen(path, "w");
+
+	if (!file || fputs("1\n", file) < 0 || fclose(file))
+		fail_msg("%s: %s", path, strerror(errno));
+}
+
+/* ".../0000:02:00.0/resource2" with another file's name. */
+static void beside(const char *name, char path[256])
+{
+	const char *bar = bar_path(BAR2);
+
+	snprintf(path, 256, "%.*s/%s", (int)(strrchr(bar, '/') - bar), bar,
+		 name);
+}
+
+static void remove_function(void)
+{
+	char path[256];
+
+	beside("remove", path);
+	write_one(path);
+	assert_int_not_equal(access(bar_path(BAR2), F_OK), 0);
+}
+
+static void find_function_again(void)
+{
+	char path[256];
+
+	write_one("/sys/bus/pci/rescan");
+	beside("enable", path);
+	write_one(path);
+	assert_int_equal(access(bar_path(BAR2), F_OK), 0);
+}
+
+static void removal_revokes(void **state)
+{
+	int references = module_references(VERBS_MODULE);
+	static const enum ibv_wr_opcode opcodes[] = { IBV_WR_RDMA_WRITE,
+						      IBV_WR_RDMA_READ };
+	enum ibv_wc_status statuses[ARRAY_SIZE(opcodes)];
+	struct ibv_mr *again;
+	struct scene scene;
+	int error;
+
+	(void)state;
+	scene_open(&scene, BAR2);
+	assert_reachable(&scene);
+	remove_function();
+	for (size_t i = 0; i < ARRAY_SIZE(opcodes); i++)
+		statuses[i] = peer_access(&scene, opcodes[i], 0, 1000);
+	again = ibv_reg_mr(scene.pair.device.pd, scene.bar.bytes, WINDOW,
+			   ACCESS_ALL);
+	error = errno;
+	find_function_again();
+
+	for (size_t i = 0; i < ARRAY_SIZE(opcodes); i++)
+		assert_status(statuses[i], IBV_WC_REM_ACCESS_ERR);
+	/* The mapping is still there, but there is no function behind it. */
+	assert_null(again);
+	assert_int_equal(error, ENXIO);
+	memory_release(&scene.bar);
+	expect_references(VERBS_MODULE, references);
+	assert_registers_anew(&scene);
+	scene_close(&scene);
+}
+
+/* Regions over the other function are none of its business. */
+static void removal_keeps_others(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	scene_open(&scene, BAR);
+	remove_function();
+	find_function_again();
+	assert_reachable(&scene);
+	memory_release(&scene.bar);
+	scene_close(&scene);
+}
+
+static const struct test tests[] = {
+	TEST("range/function-removed-revokes", removal_revokes),
+	TEST("range/function-removed-keeps-others", removal_keeps_others),
+};
+
+int main(int argc, char **argv)
+{
+	return run_program(argc, argv, tests, ARRAY_SIZE(tests));
+}

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Changing a region over a BAR. The stock soft-RoCE library has no
+ * ibv_rereg_mr(), so the command goes to the kernel directly; where the
+ * kernel's driver has none either, a BAR is answered as host memory is.
+ */
+#include <errno.h>
+#include <rdma/ib_user_verbs.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "modules.h"
+#include "revoked.h"
+#include "runner.h"
+
+struct keys {
+	uint32_t lkey, rkey;
+};
+
+/* 0 and the new keys, or the kernel's errno. */
+static int rereg(struct ibv_mr *mr, int flags, struct ibv_pd *pd,
+		 uint8_t *address, size_t length, int access, struct keys *keys)
+{
+	struct ib_uverbs_rereg_mr_resp response = { 0 };
+	struct {
+		struct ib_uverbs_cmd_hdr header;
+		struct ib_uverbs_rereg_mr body;
+	} command = {
+		.header = {
+			.command = IB_USER_VERBS_CMD_REREG_MR,
+			.in_words = sizeof(command) / 4,
+			.out_words = sizeof(response) / 4,
+		},
+		.body = {
+			.response = (uintptr_t)&response,
+			.mr_handle = mr->handle,
+			.flags = flags,
+			.start = (uintptr_t)address,
+			.length = length,
+			.hca_va = (uintptr_t)address,
+			.pd_handle = pd->handle,
+			.access_flags = access,
+		},
+	};
+
+	if (write(mr->context->cmd_fd, &command, sizeof(command)) !=
+	    sizeof(command))
+		return errno;
+	*keys = (struct keys){ response.lkey, response.rkey };
+	return 0;
+}
+
+/* Does this kernel's driver have the command at all? */
+static bool driver_has_rereg(struct scene *scene)
+{
+	struct keys keys;
+	int error = rereg(scene->host.mr, IBV_REREG_MR_CHANGE_ACCESS,
+			  scene->pair.device.pd, scene->host.bytes, WINDOW,
+			  ACCESS_ALL, &keys);
+
+	if (error == EOPNOTSUPP) {
+		assert_int_equal(rereg(scene->bar.mr,
+				       IBV_REREG_MR_CHANGE_ACCESS,
+				       scene->pair.device.pd, scene->bar.bytes,
+				       WINDOW, ACCESS_ALL, &keys),
+				 EOPNOTSUPP);
+		assert_reachable(scene);
+		return false;
+	}
+	assert_int_equal(error, 0);
+	return true;
+}
+
+static void take_keys(struct ibv_mr *mr, struct keys keys)
+{
+	assert_int_not_equal(mr->rkey, keys.rkey);
+	mr->lkey = keys.lkey;
+	mr->rkey = keys.rkey;
+}
+
+static void assert_old_key_dead(struct scene *scene, struct ibv_mr old)
+{
+	struct ibv_mr *now = scene->bar.mr;
+
+	scene->bar.mr = &old;
+	assert_status(peer_access(scene, IBV_WR_RDMA_WRITE, 0, 100),
+		      IBV_WC_REM_ACCESS_ERR);
+	scene->bar.mr = now;
+}
+
+static void other_rights(void **state)
+{
+	int references = module_references(VERBS_MODULE);
+	struct scene scene;
+	struct keys keys;
+	struct ibv_mr old;
+
+	(void)state;
+	scene_open(&scene, BAR);
+	if (driver_has_rereg(&scene)) {
+		old = *scene.bar.mr;
+		assert_int_equal(rereg(scene.bar.mr, IBV_REREG_MR_CHANGE_ACCESS,
+				       scene.pair.device.pd, scene.bar.bytes,
+				       WINDOW, IBV_ACCESS_REMOTE_READ, &keys),
+				 0);
+		take_keys(scene.bar.mr, keys);
+		assert_old_key_dead(&scene, old);
+		assert_status(peer_access(&scene, IBV_WR_RDMA_READ, 0, 100),
+			      IBV_WC_SUCCESS);
+		assert_status(peer_access(&scene, IBV_WR_RDMA_WRITE, 0, 100),
+			      IBV_WC_REM_ACCESS_ERR);
+	}
+	memory_release(&scene.bar);
+	expect_references(VERBS_MODULE, references);
+	scene_close(&scene);
+}
+
+static void other_memory(void **state)
+{
+	struct memory other;
+	struct scene scene;
+	struct keys keys;
+	struct ibv_mr old;
+
+	(void)state;
+	scene_open(&scene, BAR);
+	memory_map(&other, BAR2, WINDOW);
+	if (driver_has_rereg(&scene)) {
+		old = *scene.bar.mr;
+		assert_int_equal(rereg(scene.bar.mr,
+				       IBV_REREG_MR_CHANGE_TRANSLATION,
+				       scene.pair.device.pd, other.bytes,
+				       WINDOW, 0, &keys),
+				 0);
+		take_keys(scene.bar.mr, keys);
+		assert_old_key_dead(&scene, old);
+		pattern_fill(scene.host.bytes, WINDOW, 7);
+		assert_status(run_transfer(
+				      &scene.pair.near,
+				      &(struct transfer){
+					      .opcode = IBV_WR_RDMA_WRITE,
+					      .local = scene.host.bytes,
+					      .lkey = scene.host.mr->lkey,
+					      .length = WINDOW,
+					      .remote = (uintptr_t)other.bytes,
+					      .rkey = keys.rkey,
+				      }),
+			      IBV_WC_SUCCESS);
+		assert_bytes(other.bytes, scene.host.bytes, WINDOW,
+			     "other BAR");
+	}
+	memory_release(&scene.bar);
+	memory_release(&other);
+	scene_close(&scene);
+}
+
+static void other_pd(void **state)
+{
+	struct scene scene;
+	struct ibv_pd *pd;
+	struct keys keys;
+	struct ibv_mr old;
+
+	(void)state;
+	scene_open(&scene, BAR);
+	pd = ibv_alloc_pd(scene.pair.device.context);
+	assert_non_null(pd);
+	if (driver_has_rereg(&scene)) {
+		old = *scene.bar.mr;
+		assert_int_equal(rereg(scene.bar.mr, IBV_REREG_MR_CHANGE_PD, pd,
+				       scene.bar.bytes, WINDOW, 0, &keys),
+				 0);
+		take_keys(scene.bar.mr, keys);
+		assert_old_key_dead(&scene, old);
+		/* The queue pairs are in the former PD. */
+		assert_status(peer_access(&scene, IBV_WR_RDMA_READ, 0, 100),
+			      IBV_WC_REM_ACCESS_ERR);
+		assert_int_equal(ibv_dealloc_pd(pd), EBUSY);
+	}
+	memory_release(&scene.bar);
+	assert_int_equal(ibv_dealloc_pd(pd), 0);
+	scene_close(&scene);
+}
+
+/* No right that the mapping does not give, by this way neither. */
+static void no_more_than_the_mapping(void **state)
+{
+	struct memory readable = { .kind = BAR, .size = WINDOW };
+	struct scene scene;
+	struct keys keys;
+
+	(void)state;
+	scene_open(&scene, BAR);
+	readable.bytes = bar_mmap(BAR, NULL, WINDOW, PROT_READ, MAP_SHARED, 0);
+	assert_true(readable.bytes != MAP_FAILED);
+	readable.mr = must_register(scene.pair.device.pd, readable.bytes,
+				    WINDOW, IBV_ACCESS_REMOTE_READ);
+	if (driver_has_rereg(&scene))
+		assert_int_equal(rereg(readable.mr, IBV_REREG_MR_CHANGE_ACCESS,
+				       scene.pair.device.pd, readable.bytes,
+				       WINDOW, ACCESS_ALL, &keys),
+				 EACCES);
+	memory_release(&readable);
+	memory_release(&scene.bar);
+	scene_close(&scene);
+}
+
+static const struct test tests[] = {
+	TEST("verbs/rereg-other-rights", other_rights),
+	TEST("verbs/rereg-other-memory", other_memory),
+	TEST("verbs/rereg-other-pd", other_pd),
+	TEST("verbs/rereg-no-more-than-the-mapping", no_more_than_the_mapping),
+};
+
+int main(int argc, char **argv)
+{
+	return run_program(argc, argv, tests, ARRAY_SIZE(tests));
+}
