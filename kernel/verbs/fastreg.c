@@ -19,17 +19,42 @@
 #define EXEC_TIMEOUT (10 * HZ)
 
 struct reg_op {
-	struct ib_cqe cqe;
-	struct completion done;
+	bool done;
 	enum ib_wc_status status;
 };
 
-static void reg_done(struct ib_cq *cq, struct ib_wc *wc)
+/*
+ * May be called under the driver's lock of the CQ, so that nothing can be polled
+ * here. Those who wait do it themselves, which spares the detour over a softirq
+ * that ib_alloc_cq() would take, and with it two context switches.
+ */
+static void cq_event(struct ib_cq *cq, void *context)
 {
-	struct reg_op *op = container_of(wc->wr_cqe, struct reg_op, cqe);
+	struct p2pmr_fastreg *fr = context;
 
-	op->status = wc->status;
-	complete(&op->done);
+	wake_up_all(&fr->wait);
+}
+
+/* Take what is in the CQ, for whomever it is. True if @op is done. */
+static bool poll(struct p2pmr_fastreg *fr, struct reg_op *op)
+{
+	struct ib_wc wc;
+
+	do {
+		while (ib_poll_cq(fr->cq, 1, &wc) > 0) {
+			struct reg_op *done = (void *)(uintptr_t)wc.wr_id;
+
+			done->status = wc.status;
+			/* It may be gone right after that. */
+			smp_store_release(&done->done, true);
+			if (done != op)
+				wake_up_all(&fr->wait);
+		}
+		if (smp_load_acquire(&op->done))
+			return true;
+	} while (ib_req_notify_cq(fr->cq, IB_CQ_NEXT_COMP |
+					  IB_CQ_REPORT_MISSED_EVENTS) > 0);
+	return false;
 }
 
 static int modify(struct ib_qp *qp, struct ib_qp_attr *attr,
@@ -89,7 +114,7 @@ static void qp_destroy(struct p2pmr_fastreg *fr)
 	if (fr->qp)
 		ib_destroy_qp(fr->qp);
 	if (fr->cq)
-		ib_free_cq(fr->cq);
+		ib_destroy_cq(fr->cq);
 	fr->qp = NULL;
 	fr->cq = NULL;
 }
@@ -102,9 +127,10 @@ static int qp_create(struct p2pmr_fastreg *fr)
 		.cap.max_send_wr = QUEUE_DEPTH,
 		.cap.max_send_sge = 1,
 	};
+	struct ib_cq_init_attr cq_attr = { .cqe = QUEUE_DEPTH };
 	int ret;
 
-	fr->cq = ib_alloc_cq(fr->ibdev, fr, QUEUE_DEPTH, 0, IB_POLL_SOFTIRQ);
+	fr->cq = ib_create_cq(fr->ibdev, cq_event, NULL, fr, &cq_attr);
 	if (IS_ERR(fr->cq)) {
 		ret = PTR_ERR(fr->cq);
 		fr->cq = NULL;
@@ -130,6 +156,7 @@ int p2pmr_fastreg_init(struct p2pmr_fastreg *fr, struct ib_device *ibdev)
 
 	fr->ibdev = ibdev;
 	init_rwsem(&fr->lock);
+	init_waitqueue_head(&fr->wait);
 	sema_init(&fr->slots, QUEUE_DEPTH);
 	fr->pd = ib_alloc_pd(ibdev, 0);
 	if (IS_ERR(fr->pd))
@@ -170,14 +197,11 @@ static void replace(struct p2pmr_fastreg *fr, unsigned int generation)
 
 static int exec_once(struct p2pmr_fastreg *fr, struct ib_mr *mr, int access)
 {
-	struct reg_op op = {
-		.cqe.done = reg_done,
-		.done = COMPLETION_INITIALIZER_ONSTACK(op.done),
-	};
+	struct reg_op op = {};
 	struct ib_reg_wr wr = {
 		.wr.opcode = IB_WR_REG_MR,
 		.wr.send_flags = IB_SEND_SIGNALED,
-		.wr.wr_cqe = &op.cqe,
+		.wr.wr_id = (uintptr_t)&op,
 		.mr = mr,
 		.key = mr->lkey,
 		.access = access,
@@ -189,7 +213,7 @@ static int exec_once(struct p2pmr_fastreg *fr, struct ib_mr *mr, int access)
 	generation = fr->generation;
 	ret = fr->qp ? ib_post_send(fr->qp, &wr.wr, NULL) : -EIO;
 	if (!ret) {
-		if (!wait_for_completion_timeout(&op.done, EXEC_TIMEOUT))
+		if (!wait_event_timeout(fr->wait, poll(fr, &op), EXEC_TIMEOUT))
 			ret = -ETIMEDOUT;
 		else if (op.status == IB_WC_WR_FLUSH_ERR)
 			ret = -EAGAIN;

@@ -11,6 +11,7 @@
 #include <linux/rwsem.h>
 #include <linux/semaphore.h>
 #include <linux/srcu.h>
+#include <linux/wait.h>
 #include <rdma/ib_verbs.h>
 
 #include <linux/p2pmr.h>
@@ -25,6 +26,7 @@
  * @qp: RC, in RTS, connected to nobody; NULL if it could not be rebuilt
  * @lock: read while a work request is outstanding, write to replace the QP
  * @slots: free places in the send queue
+ * @wait: where those sleep who wait for a completion
  * @generation: counts replacements
  */
 struct p2pmr_fastreg {
@@ -34,6 +36,7 @@ struct p2pmr_fastreg {
 	struct ib_qp *qp;
 	struct rw_semaphore lock;
 	struct semaphore slots;
+	wait_queue_head_t wait;
 	unsigned int generation;
 };
 
