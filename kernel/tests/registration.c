@@ -147,37 +147,6 @@ static void ends_at_its_bytes(void **state)
 	tear_down(f);
 }
 
-static void iova_case(struct fixture *f, size_t offset, uint64_t iova)
-{
-	const size_t length = 2 * PAGE + 5;
-	struct ibv_mr *mr = ibv_reg_mr_iova(f->pair.device.pd,
-					    f->bar.bytes + offset, length, iova,
-					    ACCESS_ALL);
-
-	print_message("BAR +%zu as iova 0x%llx\n", offset,
-		      (unsigned long long)iova);
-	assert_non_null(mr);
-	write_through(f, mr, iova, offset, length);
-	write_through(f, mr, iova + 4095, offset + 4095, 3);
-	assert_out_of_reach(f, mr, (uintptr_t)f->bar.bytes + offset, 1);
-	if (iova)
-		assert_out_of_reach(f, mr, iova - 1, 1);
-	assert_out_of_reach(f, mr, iova + length, 1);
-	assert_int_equal(ibv_dereg_mr(mr), 0);
-}
-
-static void iova_differs_from_address(void **state)
-{
-	struct fixture *f = set_up(BAR);
-
-	(void)state;
-	iova_case(f, 0, 0);
-	iova_case(f, 0, 0x10000000);
-	iova_case(f, 37, 0x10000000 + 37);
-	iova_case(f, 4095, 0x7fff00000000 + 4095);
-	tear_down(f);
-}
-
 /* The start of the mapping is not the start of the BAR. */
 static void mapping_with_an_offset(void **state)
 {
@@ -350,7 +319,6 @@ static const struct test tests[] = {
 	TEST_OF("verbs/mr-ends-at-its-bytes", ends_at_its_bytes, KIND(BAR)),
 	TEST_OF("verbs/mr-ends-at-its-bytes-wc", ends_at_its_bytes,
 		KIND(BAR_WC)),
-	TEST("verbs/mr-iova-differs-from-address", iova_differs_from_address),
 	TEST("verbs/mr-of-mapping-with-offset", mapping_with_an_offset),
 	TEST("verbs/mr-rights-as-asked", rights_are_those_asked_for),
 	TEST("verbs/mr-no-remote-right", no_remote_right_changes_nothing),
