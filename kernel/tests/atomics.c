@@ -13,12 +13,12 @@
 #include "runner.h"
 
 #define WINDOW (4 * PAGE)
-#define TARGET 4088	/* the last aligned word of a page */
+#define TARGET 4088 /* the last aligned word of a page */
 #define RESULT 24
 
 struct route {
-	enum memory_kind local;		/* takes the value found */
-	enum memory_kind remote;	/* holds the word */
+	enum memory_kind local;	 /* takes the value found */
+	enum memory_kind remote; /* holds the word */
 };
 
 struct fixture {
@@ -128,7 +128,7 @@ static void result_is_seen_outside(void **state)
 	tear_down(f);
 }
 
-#define ADDERS 2
+#define ADDERS	  2
 #define ADDITIONS 300
 
 struct adder {
@@ -144,8 +144,8 @@ static void *add_many(void *argument)
 	struct adder *adder = argument;
 
 	for (int i = 0; i < ADDITIONS && !adder->failure; i++)
-		adder->failure = try_transfer(&adder->pair.near,
-					      &adder->transfer);
+		adder->failure =
+			try_transfer(&adder->pair.near, &adder->transfer);
 	return NULL;
 }
 
@@ -178,7 +178,8 @@ static void concurrent_additions_all_count(void **state)
 
 	for (int i = 0; i < ADDERS; i++)
 		assert_int_equal(pthread_create(&adders[i].thread, NULL,
-						add_many, &adders[i]), 0);
+						add_many, &adders[i]),
+				 0);
 	for (int i = 0; i < ADDERS; i++)
 		assert_int_equal(pthread_join(adders[i].thread, NULL), 0);
 
@@ -193,12 +194,14 @@ static void concurrent_additions_all_count(void **state)
 }
 
 #define ROUTE(from, to) (&(const struct route){ from, to })
+/* clang-format off */
 #define TESTS(name, run)                                                   \
 	TEST_OF("verbs/" name "-remote-bar", run, ROUTE(HOST, BAR)),       \
 	TEST_OF("verbs/" name "-remote-bar-wc", run, ROUTE(HOST, BAR_WC)), \
 	TEST_OF("verbs/" name "-local-bar", run, ROUTE(BAR, HOST)),        \
 	TEST_OF("verbs/" name "-local-bar-wc", run, ROUTE(BAR_WC, HOST)),  \
 	TEST_OF("verbs/" name "-bar-to-bar", run, ROUTE(BAR, BAR2))
+/* clang-format on */
 
 static const struct test tests[] = {
 	TESTS("compare-and-swap", compare_and_swap),

@@ -17,7 +17,7 @@
 enum memory_kind {
 	HOST,	/* anonymous pages */
 	BAR,	/* first function, resource2 */
-	BAR_WC,	/* first function, resource2_wc */
+	BAR_WC, /* first function, resource2_wc */
 	BAR2,	/* second function, resource2 */
 	BAR2_WC,
 };
@@ -26,7 +26,7 @@ struct memory {
 	enum memory_kind kind;
 	uint8_t *bytes;
 	size_t size;
-	struct ibv_mr *mr;	/* NULL until registered */
+	struct ibv_mr *mr; /* NULL until registered */
 };
 
 const char *bar_path(enum memory_kind kind);

@@ -22,8 +22,8 @@ void child_start(struct child *child, void (*run)(int socket, void *argument),
 	pid_t parent = getpid();
 	int ends[2];
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
-				    ends), 0);
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
 	fflush(stdout);
 	fflush(stderr);
 	child->pid = fork();

@@ -16,9 +16,13 @@
 #include "runner.h"
 
 #define WINDOW (16 * PAGE)
-#define MUCH (4ul << 20)	/* takes longer than killing a process */
+#define MUCH   (4ul << 20) /* takes longer than killing a process */
 
-enum ending { EXIT, KILL, EXEC };
+enum ending {
+	EXIT,
+	KILL,
+	EXEC
+};
 
 static void end_process(enum ending ending)
 {
@@ -48,7 +52,7 @@ static void register_and_end(int socket, void *argument)
 	memory_map(&whole, BAR2_WC, 0);
 	memory_register(&whole, peer.device.pd);
 	tell_region(&peer, bar.mr);
-	meet(socket);	/* the parent has used it */
+	meet(socket); /* the parent has used it */
 	end_process(ending);
 }
 

@@ -10,8 +10,8 @@
 
 #include "runner.h"
 
-#define PORT 1
-#define FIRST_PSN 0x1000
+#define PORT	    1
+#define FIRST_PSN   0x1000
 #define QUEUE_DEPTH 64
 #define DEADLINE_MS 20000
 

@@ -12,10 +12,10 @@
 
 /* rxe's own UD packets are preceded by this much in a receive buffer. */
 #define GRH_LENGTH 40
-#define UD_QKEY 0x50324d52
+#define UD_QKEY	   0x50324d52
 
-#define ACCESS_ALL                                           \
-	(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE |  \
+#define ACCESS_ALL                                          \
+	(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE | \
 	 IBV_ACCESS_REMOTE_READ | IBV_ACCESS_REMOTE_ATOMIC)
 
 struct device {
@@ -30,14 +30,14 @@ struct queue {
 	struct ibv_comp_channel *channel;
 	struct ibv_cq *cq;
 	struct ibv_qp *qp;
-	struct ibv_ah *ah;	/* UD only: the way to the device itself */
+	struct ibv_ah *ah; /* UD only: the way to the device itself */
 };
 
 /* Two connected RC queue pairs of one process. */
 struct pair {
 	struct device device;
-	struct queue near;	/* posts */
-	struct queue far;	/* is the peer */
+	struct queue near; /* posts */
+	struct queue far;  /* is the peer */
 };
 
 void device_open(struct device *device);

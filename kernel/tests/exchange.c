@@ -29,9 +29,9 @@ static void check_received(struct pair *pair, enum operation operation,
 
 	assert_status(wc.status, IBV_WC_SUCCESS);
 	assert_int_equal(wc.byte_len, length);
-	assert_int_equal(wc.opcode, operation == WRITE_IMM ?
-					    IBV_WC_RECV_RDMA_WITH_IMM :
-					    IBV_WC_RECV);
+	assert_int_equal(wc.opcode, operation == WRITE_IMM
+					    ? IBV_WC_RECV_RDMA_WITH_IMM
+					    : IBV_WC_RECV);
 	if (operation != SEND) {
 		assert_true(wc.wc_flags & IBV_WC_WITH_IMM);
 		assert_int_equal(wc.imm_data, IMMEDIATE);
@@ -86,8 +86,7 @@ void exchange_checked(struct pair *pair, enum operation operation,
 		memcpy(far_expected + remote.offset,
 		       near_expected + local.offset, length);
 	assert_bytes(local.memory->bytes, near_expected, window, "local side");
-	assert_bytes(remote.memory->bytes, far_expected, window,
-		     "remote side");
+	assert_bytes(remote.memory->bytes, far_expected, window, "remote side");
 	free(near_expected);
 	free(far_expected);
 }

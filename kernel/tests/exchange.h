@@ -9,7 +9,13 @@
 #include "bar.h"
 #include "endpoint.h"
 
-enum operation { WRITE, WRITE_IMM, READ, SEND, SEND_IMM };
+enum operation {
+	WRITE,
+	WRITE_IMM,
+	READ,
+	SEND,
+	SEND_IMM
+};
 
 /* A stretch of a registered memory. */
 struct place {

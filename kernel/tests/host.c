@@ -15,7 +15,7 @@
 
 #include "runner.h"
 
-#define CHUNK 32768u	/* bytes of a BAR in one request; two digits each */
+#define CHUNK	  32768u /* bytes of a BAR in one request; two digits each */
 #define LINE_SIZE (2 * CHUNK + 256)
 #define ANSWER_MS 20000
 
@@ -182,8 +182,8 @@ void guest_sha256(const uint8_t *bytes, size_t length,
 			fail_msg("memfd: %s", strerror(errno));
 		done += n;
 	}
-	snprintf(command, sizeof(command), "sha256sum /proc/%d/fd/%d",
-		 getpid(), fd);
+	snprintf(command, sizeof(command), "sha256sum /proc/%d/fd/%d", getpid(),
+		 fd);
 	pipe = popen(command, "r");
 	assert_non_null(pipe);
 	assert_int_equal(fread(hex, 1, SHA256_HEX_LENGTH, pipe),

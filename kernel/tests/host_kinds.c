@@ -11,7 +11,7 @@
 #include "runner.h"
 
 #define READ_WRITE (PROT_READ | PROT_WRITE)
-#define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS)
+#define ANONYMOUS  (MAP_PRIVATE | MAP_ANONYMOUS)
 
 void *host_anonymous(void)
 {
@@ -20,7 +20,8 @@ void *host_anonymous(void)
 
 void *host_anonymous_shared(void)
 {
-	return mmap(NULL, HOST_SIZE, READ_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	return mmap(NULL, HOST_SIZE, READ_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+		    0);
 }
 
 void *host_read_only(void)
@@ -106,8 +107,8 @@ void *host_half_read_only(void)
 {
 	uint8_t *bytes = host_anonymous();
 
-	if (bytes == MAP_FAILED || mprotect(bytes + HOST_SIZE / 2, HOST_SIZE / 2,
-					    PROT_READ))
+	if (bytes == MAP_FAILED ||
+	    mprotect(bytes + HOST_SIZE / 2, HOST_SIZE / 2, PROT_READ))
 		return MAP_FAILED;
 	return bytes;
 }

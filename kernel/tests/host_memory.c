@@ -17,10 +17,10 @@
 #include "modules.h"
 #include "runner.h"
 
-#define SIZE HOST_SIZE
+#define SIZE   HOST_SIZE
 #define NOBODY 65534
 
-#define LOCAL IBV_ACCESS_LOCAL_WRITE
+#define LOCAL	    IBV_ACCESS_LOCAL_WRITE
 #define REMOTE_READ IBV_ACCESS_REMOTE_READ
 
 static const struct case_ {
@@ -29,7 +29,7 @@ static const struct case_ {
 	size_t offset;
 	size_t length;
 	unsigned int access;
-	int error;	/* what must come; -1: whatever the kernel says */
+	int error; /* what must come; -1: whatever the kernel says */
 } cases[] = {
 	{ "anonymous", host_anonymous, 0, SIZE, ACCESS_ALL, 0 },
 	{ "anonymous, one byte", host_anonymous, 4095, 1, ACCESS_ALL, 0 },
@@ -54,12 +54,14 @@ static const struct case_ {
 	  -1 },
 	{ "anonymous, past the end", host_anonymous, 0, 1ul << 40, ACCESS_ALL,
 	  -1 },
-	{ "anonymous, wraps", host_anonymous, 0, -(size_t)PAGE, ACCESS_ALL, -1 },
+	{ "anonymous, wraps", host_anonymous, 0, -(size_t)PAGE, ACCESS_ALL,
+	  -1 },
 	{ "shared anonymous", host_anonymous_shared, 0, SIZE, ACCESS_ALL, 0 },
 	{ "read-only, write", host_read_only, 0, SIZE, LOCAL, EFAULT },
 	{ "read-only, read", host_read_only, 0, SIZE, REMOTE_READ, -1 },
 	{ "read-only, no rights", host_read_only, 0, SIZE, 0, -1 },
-	{ "half read-only, write", host_half_read_only, 0, SIZE, LOCAL, EFAULT },
+	{ "half read-only, write", host_half_read_only, 0, SIZE, LOCAL,
+	  EFAULT },
 	{ "no access", host_without_rights, 0, SIZE, REMOTE_READ, -1 },
 	{ "huge page", host_huge, 0, HUGE_PAGE, ACCESS_ALL, 0 },
 	{ "huge page, part of it", host_huge, 12345, 54321, ACCESS_ALL, 0 },
@@ -68,7 +70,8 @@ static const struct case_ {
 	{ "file, shared", host_file_shared, 0, SIZE, ACCESS_ALL, -1 },
 	{ "file, private", host_file_private, 0, SIZE, ACCESS_ALL, 0 },
 	{ "file, read-only", host_file_read_only, 0, SIZE, REMOTE_READ, -1 },
-	{ "file, read-only, write", host_file_read_only, 0, SIZE, LOCAL, EFAULT },
+	{ "file, read-only, write", host_file_read_only, 0, SIZE, LOCAL,
+	  EFAULT },
 	{ "memfd", host_memfd, 0, SIZE, ACCESS_ALL, 0 },
 	{ "file too short", host_file_too_short, 0, SIZE, ACCESS_ALL, EFAULT },
 	{ "hole", host_with_hole, 0, SIZE, ACCESS_ALL, EFAULT },
@@ -133,8 +136,7 @@ static void same_results(void **state)
 
 	for (size_t i = 0; i < CASES; i++) {
 		bool wrong = without[i] != with[i] ||
-			     (cases[i].error >= 0 &&
-			      with[i] != cases[i].error);
+			     (cases[i].error >= 0 && with[i] != cases[i].error);
 
 		print_message("%c %-40s without: %-20s with: %s\n",
 			      wrong ? '!' : ' ', cases[i].name,

@@ -10,15 +10,17 @@
 static void move_host_memory(struct pair *pair, void *(*from)(void),
 			     void *(*to)(void))
 {
-	struct memory near = { .kind = HOST, .bytes = from(), .size = HOST_SIZE };
+	struct memory near = { .kind = HOST,
+			       .bytes = from(),
+			       .size = HOST_SIZE };
 	struct memory far = { .kind = HOST, .bytes = to(), .size = HOST_SIZE };
 
 	memory_register(&near, pair->device.pd);
 	memory_register(&far, pair->device.pd);
 	for (enum operation o = WRITE; o <= SEND_IMM; o++)
 		exchange_checked(pair, o, (struct place){ &near, 4091 },
-				 (struct place){ &far, 13 }, HOST_SIZE - 4091, HOST_SIZE,
-				 o);
+				 (struct place){ &far, 13 }, HOST_SIZE - 4091,
+				 HOST_SIZE, o);
 	assert_int_equal(ibv_dereg_mr(near.mr), 0);
 	assert_int_equal(ibv_dereg_mr(far.mr), 0);
 }

@@ -15,7 +15,7 @@
 struct fixture {
 	struct pair pair;
 	struct memory host, bar;
-	uint8_t *expected;	/* of all that is mapped of the BAR */
+	uint8_t *expected; /* of all that is mapped of the BAR */
 };
 
 static void set_up(struct fixture *f, size_t size)
@@ -75,9 +75,9 @@ static void assert_out_of_reach(struct fixture *f, const struct ibv_mr *mr,
 static void part(struct fixture *f, size_t offset, uint64_t iova)
 {
 	const size_t length = 2 * PAGE + 5;
-	struct ibv_mr *mr = ibv_reg_mr_iova(f->pair.device.pd,
-					    f->bar.bytes + offset, length, iova,
-					    ACCESS_ALL);
+	struct ibv_mr *mr =
+		ibv_reg_mr_iova(f->pair.device.pd, f->bar.bytes + offset,
+				length, iova, ACCESS_ALL);
 
 	print_message("BAR +%zu as iova 0x%llx\n", offset,
 		      (unsigned long long)iova);
@@ -116,16 +116,15 @@ static void whole_bar(void **state)
 	set_up(&f, 0);
 	for (size_t i = 0; i < ARRAY_SIZE(iovas); i++) {
 		const size_t offsets[] = { 0, (2 << 20) - 3, (4 << 20) - PAGE,
-					   (7 << 20) + 1,
-					   f.bar.size - LENGTH };
-		struct ibv_mr *mr = ibv_reg_mr_iova(f.pair.device.pd,
-						    f.bar.bytes, f.bar.size,
-						    iovas[i], ACCESS_ALL);
+					   (7 << 20) + 1, f.bar.size - LENGTH };
+		struct ibv_mr *mr =
+			ibv_reg_mr_iova(f.pair.device.pd, f.bar.bytes,
+					f.bar.size, iovas[i], ACCESS_ALL);
 
 		assert_non_null(mr);
 		for (size_t j = 0; j < ARRAY_SIZE(offsets); j++)
-			assert_writes(&f, mr, iovas[i] + offsets[j],
-				      offsets[j], LENGTH);
+			assert_writes(&f, mr, iovas[i] + offsets[j], offsets[j],
+				      LENGTH);
 		assert_out_of_reach(&f, mr, iovas[i] + f.bar.size - 1, 2);
 		assert_int_equal(ibv_dereg_mr(mr), 0);
 	}

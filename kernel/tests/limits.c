@@ -17,10 +17,10 @@
 #include "modules.h"
 #include "runner.h"
 
-#define WINDOW (16 * PAGE)
+#define WINDOW	   (16 * PAGE)
 #define READ_WRITE (PROT_READ | PROT_WRITE)
-#define NOBODY 65534
-#define MOST_MRS 4
+#define NOBODY	   65534
+#define MOST_MRS   4
 
 static int attempt(enum memory_kind kind)
 {
@@ -110,9 +110,9 @@ static void allow_and_deny(void **state)
 static void malformed_lists(void **state)
 {
 	static const char *const values[] = {
-		"everything", "1af4", "0000:01:00", "0000:01:20.0",
-		"0000:01:00.8", "0000:01:00.0z", "10000:1110", "1af4:1110;",
-		"1af4:1110,nonsense",
+		"everything",	"1af4",		"0000:01:00",
+		"0000:01:20.0", "0000:01:00.8", "0000:01:00.0z",
+		"10000:1110",	"1af4:1110;",	"1af4:1110,nonsense",
 	};
 	char before[PARAMETER_SIZE], left[ARRAY_SIZE(values)][PARAMETER_SIZE];
 	int errors[ARRAY_SIZE(values)];
@@ -196,15 +196,14 @@ static void limit_of_regions(void **state)
 	(void)state;
 	expect_held("user_max_ranges", "2", (struct holder){ false, PAGE },
 		    two);
-	expect_held("user_max_ranges", "2", (struct holder){ true, PAGE },
-		    all);
+	expect_held("user_max_ranges", "2", (struct holder){ true, PAGE }, all);
 	expect_held("user_max_ranges", "0", (struct holder){ false, PAGE },
 		    all);
 }
 
 static void limit_of_memory(void **state)
 {
-	const size_t size = 3ul << 19;	/* a MiB and a half */
+	const size_t size = 3ul << 19; /* a MiB and a half */
 
 	(void)state;
 	expect_held("user_max_mib", "3", (struct holder){ false, size }, two);
@@ -226,14 +225,15 @@ static void pin_mixed(int socket, void *argument)
 	memory_map(&memory, HOST, WINDOW);
 	middle = memory.bytes + WINDOW / 2;
 	assert_ptr_equal(bar_mmap(BAR, middle, WINDOW / 2, READ_WRITE,
-				  MAP_SHARED | MAP_FIXED, 0), middle);
+				  MAP_SHARED | MAP_FIXED, 0),
+			 middle);
 	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
 	become_nobody();
 	for (int i = 0; i < 3; i++) {
 		static const size_t starts[] = { WINDOW / 4, 0, WINDOW / 4 };
-		struct ibv_mr *mr = ibv_reg_mr(device.pd,
-					       memory.bytes + starts[i],
-					       WINDOW - starts[i], ACCESS_ALL);
+		struct ibv_mr *mr =
+			ibv_reg_mr(device.pd, memory.bytes + starts[i],
+				   WINDOW - starts[i], ACCESS_ALL);
 
 		errors[i] = mr ? ibv_dereg_mr(mr) : errno;
 	}

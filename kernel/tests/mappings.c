@@ -15,10 +15,10 @@
 #include "modules.h"
 #include "runner.h"
 
-#define WINDOW (8 * PAGE)
-#define READ_WRITE (PROT_READ | PROT_WRITE)
-#define BIOS_ROM 0xf0000	/* /dev/mem lets root map it, and it is no BAR */
-#define REGISTERS_SIZE 256	/* of the function's BAR 0 */
+#define WINDOW	       (8 * PAGE)
+#define READ_WRITE     (PROT_READ | PROT_WRITE)
+#define BIOS_ROM       0xf0000 /* /dev/mem lets root map it, and it is no BAR */
+#define REGISTERS_SIZE 256     /* of the function's BAR 0 */
 
 static int attempt(struct ibv_pd *pd, void *address, size_t length, int access)
 {
@@ -56,7 +56,8 @@ static void private_mapping(void **state)
 		assert_int_equal(attempt_mapping(bar_mmap(BAR, NULL, WINDOW,
 							  protections[i],
 							  MAP_PRIVATE, 0),
-						 WINDOW, IBV_ACCESS_REMOTE_READ),
+						 WINDOW,
+						 IBV_ACCESS_REMOTE_READ),
 				 EINVAL);
 		assert_int_equal(attempt_mapping(bar_mmap(BAR, NULL, WINDOW,
 							  protections[i],
@@ -68,12 +69,12 @@ static void private_mapping(void **state)
 
 static void private_mapping_written(void **state)
 {
-	uint8_t *bytes = bar_mmap(BAR, NULL, WINDOW, READ_WRITE, MAP_PRIVATE,
-				  0);
+	uint8_t *bytes =
+		bar_mmap(BAR, NULL, WINDOW, READ_WRITE, MAP_PRIVATE, 0);
 
 	(void)state;
 	assert_true(bytes != MAP_FAILED);
-	bytes[PAGE] = 1;	/* one page is the process's own now */
+	bytes[PAGE] = 1; /* one page is the process's own now */
 	assert_int_equal(attempt_mapping(bytes, WINDOW, ACCESS_ALL), EINVAL);
 }
 
@@ -165,14 +166,15 @@ static void read_only_serves_reads(void **state)
 		 (struct place){ &bar, 0 }, WINDOW);
 	assert_bytes(host.bytes, expected, WINDOW, "read by the peer");
 	memset(host.bytes, 0, WINDOW);
-	status = run_transfer(&pair.near, &(struct transfer){
-						  .opcode = IBV_WR_RDMA_WRITE,
-						  .local = host.bytes,
-						  .lkey = host.mr->lkey,
-						  .length = 8,
-						  .remote = (uintptr_t)bar.bytes,
-						  .rkey = bar.mr->rkey,
-					  });
+	status =
+		run_transfer(&pair.near, &(struct transfer){
+						 .opcode = IBV_WR_RDMA_WRITE,
+						 .local = host.bytes,
+						 .lkey = host.mr->lkey,
+						 .length = 8,
+						 .remote = (uintptr_t)bar.bytes,
+						 .rkey = bar.mr->rkey,
+					 });
 	assert_status(status, IBV_WC_REM_ACCESS_ERR);
 	assert_bytes(writable.bytes, expected, WINDOW, "BAR");
 	memory_release(&bar);

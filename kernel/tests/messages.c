@@ -9,7 +9,7 @@
 #include "endpoint.h"
 #include "runner.h"
 
-#define WINDOW (4 * PAGE)
+#define WINDOW	  (4 * PAGE)
 #define UD_LENGTH 1000
 
 struct route {
@@ -73,7 +73,7 @@ static void datagram(void **state)
 }
 
 #define PIECES 3
-#define PIECE 1500
+#define PIECE  1500
 
 /* Three pieces of three memories, one list; the order differs by side. */
 static const enum memory_kind kinds[PIECES] = { BAR, HOST, BAR2_WC };
@@ -116,8 +116,8 @@ static void mix_open(struct mix *m, struct ibv_pd *pd)
 static void lists_mix_bars_and_host(void **state)
 {
 	struct ibv_recv_wr *bad_receive, receive = { .num_sge = PIECES };
-	struct ibv_send_wr *bad_send, send = { .num_sge = PIECES,
-					       .opcode = IBV_WR_SEND };
+	struct ibv_send_wr *bad_send,
+		send = { .num_sge = PIECES, .opcode = IBV_WR_SEND };
 	struct pair pair;
 
 	(void)state;

@@ -10,7 +10,7 @@
 #include "host.h"
 #include "runner.h"
 
-#define PART (6 * PAGE)
+#define PART	   (6 * PAGE)
 #define MOST_PARTS 4
 #define READ_WRITE (PROT_READ | PROT_WRITE)
 
@@ -91,8 +91,9 @@ static void one_region(void **state)
 /* Starts and ends inside a page, in whatever memory that is. */
 static void unaligned_region(void **state)
 {
-	const struct layout layout = { 3, { { BAR, 0 }, { HOST, 0 },
-					    { BAR2, PAGE } } };
+	const struct layout layout = {
+		3, { { BAR, 0 }, { HOST, 0 }, { BAR2, PAGE } }
+	};
 	const size_t skip = 4000;
 	struct memory host, mixed, inner;
 	struct pair pair;
@@ -131,8 +132,9 @@ static void unaligned_region(void **state)
 /* Whichever device part goes, the region goes as a whole. */
 static void device_part_unmapped(void **state)
 {
-	const struct layout layout = { 3, { { BAR, 0 }, { HOST, 0 },
-					    { BAR2, 0 } } };
+	const struct layout layout = {
+		3, { { BAR, 0 }, { HOST, 0 }, { BAR2, 0 } }
+	};
 	struct memory host, mixed;
 	struct pair pair;
 
@@ -165,8 +167,9 @@ static void device_part_unmapped(void **state)
 /* The host part is pinned: its mapping may go, as with any host region. */
 static void host_part_unmapped(void **state)
 {
-	const struct layout layout = { 3, { { BAR, 0 }, { HOST, 0 },
-					    { BAR2, 0 } } };
+	const struct layout layout = {
+		3, { { BAR, 0 }, { HOST, 0 }, { BAR2, 0 } }
+	};
 	static uint8_t expected[3 * PART];
 	struct memory host, mixed;
 	struct pair pair;
@@ -206,8 +209,8 @@ static const struct test tests[] = {
 	TEST_OF("verbs/mr-over-bar-and-host", one_region,
 		LAYOUT(2, { { BAR_WC, PAGE }, { HOST, 0 } })),
 	TEST_OF("verbs/mr-over-bar-host-bar-host", one_region,
-		LAYOUT(4, { { BAR, 0 }, { HOST, 0 }, { BAR2, 0 },
-			    { HOST, 0 } })),
+		LAYOUT(4,
+		       { { BAR, 0 }, { HOST, 0 }, { BAR2, 0 }, { HOST, 0 } })),
 	TEST("verbs/mr-over-mixed-memory-unaligned", unaligned_region),
 	TEST("range/munmap-of-device-part-revokes", device_part_unmapped),
 	TEST("range/munmap-of-host-part-keeps", host_part_unmapped),

@@ -13,14 +13,14 @@
 #include "host.h"
 #include "runner.h"
 
-#define WINDOW (32 * PAGE)
-#define STEPS 400
+#define WINDOW	 (32 * PAGE)
+#define STEPS	 400
 #define MEMORIES 3
-#define REGIONS 3	/* over each memory: all of it, and two parts */
+#define REGIONS	 3 /* over each memory: all of it, and two parts */
 
 struct side {
-	struct memory memory;		/* as a whole */
-	struct memory parts[REGIONS];	/* the same bytes, other keys */
+	struct memory memory;	      /* as a whole */
+	struct memory parts[REGIONS]; /* the same bytes, other keys */
 	size_t starts[REGIONS];
 	uint8_t model[WINDOW];
 };
@@ -69,8 +69,8 @@ static void atomic_step(struct world *w, struct side *near, int i,
 	bool add = below(w, 2), match = below(w, 2);
 	uint64_t found, operand = next_random(&w->random);
 	struct transfer t = {
-		.opcode = add ? IBV_WR_ATOMIC_FETCH_AND_ADD :
-				IBV_WR_ATOMIC_CMP_AND_SWP,
+		.opcode = add ? IBV_WR_ATOMIC_FETCH_AND_ADD
+			      : IBV_WR_ATOMIC_CMP_AND_SWP,
 		.local = near->memory.bytes + result,
 		.lkey = near->parts[i].mr->lkey,
 		.length = 8,
@@ -148,8 +148,8 @@ static uint64_t choose_seed(void)
 	struct timespec now;
 
 	clock_gettime(CLOCK_REALTIME, &now);
-	return given ? strtoull(given, NULL, 0) :
-		       (uint64_t)now.tv_sec * 1000000000u + now.tv_nsec;
+	return given ? strtoull(given, NULL, 0)
+		     : (uint64_t)now.tv_sec * 1000000000u + now.tv_nsec;
 }
 
 static void check(struct world *w, int step_number)

@@ -8,7 +8,7 @@
 
 #include <stdbool.h>
 
-#define CORE_MODULE "p2pmr"
+#define CORE_MODULE  "p2pmr"
 #define VERBS_MODULE "p2pmr_verbs"
 
 bool module_is_loaded(const char *module);

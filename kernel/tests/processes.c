@@ -127,8 +127,8 @@ static void unmap_own_copy(int socket, void *argument)
 	struct scene *scene = argument;
 
 	assert_int_equal(munmap(scene->bar.bytes, WINDOW), 0);
-	meet(socket);	/* unmapped */
-	meet(socket);	/* the owner has tried */
+	meet(socket); /* unmapped */
+	meet(socket); /* the owner has tried */
 }
 
 /* The copy of the mapping in a child is none of the region's business. */
@@ -155,7 +155,7 @@ static void keep_mapping(int socket, void *argument)
 	volatile uint8_t *bytes = ((struct scene *)argument)->bar.bytes;
 
 	meet(socket);	/* the owner has unmapped */
-	(void)bytes[0];	/* this process still has its mapping */
+	(void)bytes[0]; /* this process still has its mapping */
 	meet(socket);
 }
 
@@ -185,8 +185,8 @@ static void file_closed(void **state)
 	(void)state;
 	scene_open(&scene, BAR);
 	memory_release(&scene.bar);
-	scene.bar.bytes = mmap(NULL, WINDOW, PROT_READ | PROT_WRITE,
-			       MAP_SHARED, fd, 0);
+	scene.bar.bytes =
+		mmap(NULL, WINDOW, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 	assert_true(scene.bar.bytes != MAP_FAILED);
 	memory_register(&scene.bar, scene.pair.device.pd);
 	assert_reachable(&scene);
@@ -250,8 +250,8 @@ static void unprivileged_user(void **state)
 	meet(child.socket);
 	child_finish(&child);
 	for (size_t i = 0; i < ARRAY_SIZE(permissions); i++)
-		assert_int_equal(chmod(permissions[i].path,
-				       permissions[i].before), 0);
+		assert_int_equal(
+			chmod(permissions[i].path, permissions[i].before), 0);
 }
 
 static const struct test tests[] = {

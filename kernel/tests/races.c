@@ -118,8 +118,8 @@ static void *move_until_error(void *argument)
 	struct traffic *traffic = argument;
 
 	do {
-		traffic->last = try_transfer(traffic->queue,
-					     &traffic->transfer);
+		traffic->last =
+			try_transfer(traffic->queue, &traffic->transfer);
 		traffic->done++;
 	} while (traffic->last == IBV_WC_SUCCESS);
 	traffic->ended = true;
@@ -130,10 +130,10 @@ static void unmap_under_traffic(struct scene *scene, bool region_is_remote,
 				unsigned int after)
 {
 	static uint8_t planted[WINDOW], seen[WINDOW];
-	const struct memory *near = region_is_remote ? &scene->host :
-						       &scene->bar;
-	const struct memory *far = region_is_remote ? &scene->bar :
-						      &scene->host;
+	const struct memory *near =
+		region_is_remote ? &scene->host : &scene->bar;
+	const struct memory *far =
+		region_is_remote ? &scene->bar : &scene->host;
 	struct traffic traffic = {
 		.queue = &scene->pair.near,
 		.transfer = {
@@ -161,8 +161,8 @@ static void unmap_under_traffic(struct scene *scene, bool region_is_remote,
 	join_thread(thread);
 	host_read(bar_index(scene->kind), 0, seen, WINDOW);
 	assert_bytes(seen, planted, WINDOW, "file behind the BAR");
-	assert_status(traffic.last, region_is_remote ? IBV_WC_REM_ACCESS_ERR :
-						       IBV_WC_LOC_PROT_ERR);
+	assert_status(traffic.last, region_is_remote ? IBV_WC_REM_ACCESS_ERR
+						     : IBV_WC_LOC_PROT_ERR);
 	assert_int_equal(ibv_dereg_mr(scene->bar.mr), 0);
 	pair_reconnect(&scene->pair);
 }
@@ -195,9 +195,9 @@ static void *map_and_unmap(void *argument)
 	struct flicker *f = argument;
 
 	while (!f->stop && !f->failed) {
-		f->failed = mmap(f->address, WINDOW, READ_WRITE,
-				 MAP_SHARED | MAP_FIXED, f->fd,
-				 0) == MAP_FAILED;
+		f->failed =
+			mmap(f->address, WINDOW, READ_WRITE,
+			     MAP_SHARED | MAP_FIXED, f->fd, 0) == MAP_FAILED;
 		usleep(300);
 		f->failed |= mmap(f->address, WINDOW, PROT_NONE,
 				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
@@ -223,9 +223,9 @@ static void registration_races(void **state)
 	assert_true(flicker.fd >= 0 && flicker.address != MAP_FAILED);
 	thread = start_thread(map_and_unmap, &flicker);
 	for (int i = 0; i < 500 || (!(made && refused) && i < 50000); i++) {
-		struct ibv_mr *mr = ibv_reg_mr(scene.pair.device.pd,
-					       flicker.address, WINDOW,
-					       ACCESS_ALL);
+		struct ibv_mr *mr =
+			ibv_reg_mr(scene.pair.device.pd, flicker.address,
+				   WINDOW, ACCESS_ALL);
 
 		if (mr) {
 			made++;

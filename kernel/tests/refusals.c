@@ -15,7 +15,7 @@
 #include "modules.h"
 #include "runner.h"
 
-#define WINDOW (8 * PAGE)
+#define WINDOW	   (8 * PAGE)
 #define READ_WRITE (PROT_READ | PROT_WRITE)
 
 static struct device device;
@@ -257,8 +257,8 @@ static void iova_at_another_offset(void **state)
 		assert_null(ibv_reg_mr_iova(device.pd, bar + cases[i].offset,
 					    PAGE, cases[i].iova, ACCESS_ALL));
 		assert_int_equal(errno, EINVAL);
-		assert_int_equal(attempt(bar + cases[i].offset, PAGE,
-					 ACCESS_ALL), 0);
+		assert_int_equal(
+			attempt(bar + cases[i].offset, PAGE, ACCESS_ALL), 0);
 	}
 	unmap(bar);
 	tear_down();

@@ -65,8 +65,8 @@ static enum ibv_wc_status try_remote(struct fixture *f,
 }
 
 /* A write through `mr` to where the BAR's byte `offset` is. */
-static void write_through(struct fixture *f, struct ibv_mr *mr,
-			  uint64_t remote, size_t offset, uint32_t length)
+static void write_through(struct fixture *f, struct ibv_mr *mr, uint64_t remote,
+			  size_t offset, uint32_t length)
 {
 	size_t from = offset % 1000;
 
@@ -94,9 +94,8 @@ static void overlapping_regions(void **state)
 	static const struct {
 		size_t offset, length;
 	} parts[] = {
-		{ 0, WINDOW },	     { 0, PAGE },	{ PAGE, PAGE },
-		{ 100, 9000 },	     { 100, 9000 },	{ 4095, 2 },
-		{ 5000, 5000 },	     { WINDOW - 1, 1 },
+		{ 0, WINDOW }, { 0, PAGE }, { PAGE, PAGE }, { 100, 9000 },
+		{ 100, 9000 }, { 4095, 2 }, { 5000, 5000 }, { WINDOW - 1, 1 },
 	};
 	struct ibv_mr *mrs[ARRAY_SIZE(parts)];
 	struct fixture *f = set_up(BAR);
@@ -115,8 +114,7 @@ static void overlapping_regions(void **state)
 	for (size_t gone = 0; gone < ARRAY_SIZE(parts); gone++) {
 		for (size_t i = gone; i < ARRAY_SIZE(parts); i++)
 			write_through(f, mrs[i],
-				      (uintptr_t)f->bar.bytes +
-					      parts[i].offset,
+				      (uintptr_t)f->bar.bytes + parts[i].offset,
 				      parts[i].offset, parts[i].length);
 		assert_int_equal(ibv_dereg_mr(mrs[gone]), 0);
 		pattern_fill(f->host.bytes, WINDOW, 10 + gone);
@@ -129,9 +127,8 @@ static void ends_at_its_bytes(void **state)
 	const size_t offset = 3 * PAGE - 37, length = 2 * PAGE + 91;
 	struct fixture *f = set_up(*(const enum memory_kind *)*state);
 	uint64_t start = (uintptr_t)f->bar.bytes + offset;
-	struct ibv_mr *mr = must_register(f->pair.device.pd,
-					  f->bar.bytes + offset, length,
-					  ACCESS_ALL);
+	struct ibv_mr *mr = must_register(
+		f->pair.device.pd, f->bar.bytes + offset, length, ACCESS_ALL);
 
 	assert_ptr_equal(mr->addr, f->bar.bytes + offset);
 	assert_int_equal(mr->length, length);
@@ -179,9 +176,8 @@ struct rights_outcome {
 	enum ibv_wc_status write, read, atomic, local_write, local_read;
 };
 
-static enum ibv_wc_status try_local(struct fixture *f,
-				    enum ibv_wr_opcode opcode,
-				    struct ibv_mr *mr)
+static enum ibv_wc_status
+try_local(struct fixture *f, enum ibv_wr_opcode opcode, struct ibv_mr *mr)
 {
 	enum ibv_wc_status status = run_transfer(
 		&f->pair.near, &(struct transfer){
@@ -201,8 +197,8 @@ static enum ibv_wc_status try_local(struct fixture *f,
 static struct rights_outcome try_rights(struct fixture *f, void *address,
 					int access)
 {
-	struct ibv_mr *mr = must_register(f->pair.device.pd, address, PAGE,
-					  access);
+	struct ibv_mr *mr =
+		must_register(f->pair.device.pd, address, PAGE, access);
 	uint64_t remote = (uintptr_t)address;
 	struct rights_outcome outcome = {
 		.write = try_remote(f, IBV_WR_RDMA_WRITE, 0, remote, mr->rkey,
@@ -248,8 +244,8 @@ static void rights_are_those_asked_for(void **state)
 		assert_status(bar.atomic, host.atomic);
 		assert_status(bar.local_write, host.local_write);
 		assert_status(bar.local_read, host.local_read);
-		assert_status(bar.write, may_write ? IBV_WC_SUCCESS :
-						     IBV_WC_REM_ACCESS_ERR);
+		assert_status(bar.write, may_write ? IBV_WC_SUCCESS
+						   : IBV_WC_REM_ACCESS_ERR);
 	}
 	memory_release(&other);
 	tear_down(f);

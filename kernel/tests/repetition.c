@@ -14,14 +14,14 @@
 #include "modules.h"
 #include "runner.h"
 
-#define ROUND 1000
+#define ROUND  1000
 #define ROUNDS 3
 /* A thousandth of it is less than any object that a registration makes. */
 #define TOLERANCE_KIB 96
 
 struct usage {
-	long kernel_kib;	/* unreclaimable slab, per-CPU, vmalloc */
-	int kernel_mappings;	/* areas of ioremap() and vmap() */
+	long kernel_kib;     /* unreclaimable slab, per-CPU, vmalloc */
+	int kernel_mappings; /* areas of ioremap() and vmap() */
 	int references;
 };
 
@@ -57,7 +57,8 @@ static long lazily_freed(void)
 
 	assert_non_null(file);
 	while (fgets(line, sizeof(line), file)) {
-		if (sscanf(line, "%63s %*d %ld %ld", name, &count, &size) == 3 &&
+		if (sscanf(line, "%63s %*d %ld %ld", name, &count, &size) ==
+			    3 &&
 		    !strcmp(name, "vmap_area")) {
 			fclose(file);
 			return count * size / 1024;
@@ -105,7 +106,8 @@ struct ground {
 
 static void register_once(struct ground *g, unsigned int i)
 {
-	static const size_t lengths[] = { 1, 100, PAGE, 3 * PAGE + 5,
+	static const size_t lengths[] = { 1,	     100,
+					  PAGE,	     3 * PAGE + 5,
 					  64 * 1024, 256 * 1024 };
 	size_t length = lengths[i % ARRAY_SIZE(lengths)];
 
@@ -172,8 +174,7 @@ static void costs_nothing(void **state)
 		if (least < 0 || growth < least)
 			least = growth > 0 ? growth : 0;
 		assert_int_equal(after.references, before.references);
-		assert_int_equal(after.kernel_mappings,
-				 before.kernel_mappings);
+		assert_int_equal(after.kernel_mappings, before.kernel_mappings);
 	}
 	assert_in_range(least, 0, TOLERANCE_KIB);
 	memory_release(&g.host);

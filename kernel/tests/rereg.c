@@ -136,17 +136,17 @@ static void other_memory(void **state)
 		take_keys(scene.bar.mr, keys);
 		assert_old_key_dead(&scene, old);
 		pattern_fill(scene.host.bytes, WINDOW, 7);
-		assert_status(run_transfer(
-				      &scene.pair.near,
-				      &(struct transfer){
-					      .opcode = IBV_WR_RDMA_WRITE,
-					      .local = scene.host.bytes,
-					      .lkey = scene.host.mr->lkey,
-					      .length = WINDOW,
-					      .remote = (uintptr_t)other.bytes,
-					      .rkey = keys.rkey,
-				      }),
-			      IBV_WC_SUCCESS);
+		assert_status(
+			run_transfer(&scene.pair.near,
+				     &(struct transfer){
+					     .opcode = IBV_WR_RDMA_WRITE,
+					     .local = scene.host.bytes,
+					     .lkey = scene.host.mr->lkey,
+					     .length = WINDOW,
+					     .remote = (uintptr_t)other.bytes,
+					     .rkey = keys.rkey,
+				     }),
+			IBV_WC_SUCCESS);
 		assert_bytes(other.bytes, scene.host.bytes, WINDOW,
 			     "other BAR");
 	}

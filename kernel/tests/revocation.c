@@ -189,8 +189,7 @@ static void not_for_children(uint8_t *bar)
 
 static void neighbour_unmapped(uint8_t *bar)
 {
-	uint8_t *other = bar_mmap(BAR, NULL, WINDOW, READ_WRITE, MAP_SHARED,
-				  0);
+	uint8_t *other = bar_mmap(BAR, NULL, WINDOW, READ_WRITE, MAP_SHARED, 0);
 
 	(void)bar;
 	assert_true(other != MAP_FAILED);
@@ -212,9 +211,9 @@ static void event_keeps(void **state)
 /* A revoked lkey fails as the lkey of deregistered host memory does. */
 static void own_use_of_revoked_key(void **state)
 {
-	static const enum ibv_wr_opcode opcodes[] = {
-		IBV_WR_RDMA_WRITE, IBV_WR_SEND, IBV_WR_RDMA_READ
-	};
+	static const enum ibv_wr_opcode opcodes[] = { IBV_WR_RDMA_WRITE,
+						      IBV_WR_SEND,
+						      IBV_WR_RDMA_READ };
 	struct memory gone;
 	struct ibv_mr dead;
 	struct scene scene;
@@ -309,7 +308,7 @@ static void references_are_returned(void **state)
 #define EVENT(name, run, happen, kind) \
 	TEST_OF("range/" name, run, (&(const struct event){ happen, kind }))
 #define REVOKES(name, happen) EVENT(name, event_revokes, happen, BAR)
-#define KEEPS(name, happen) EVENT(name, event_keeps, happen, BAR)
+#define KEEPS(name, happen)   EVENT(name, event_keeps, happen, BAR)
 
 static const struct test tests[] = {
 	REVOKES("munmap-revokes", munmap_all),

@@ -47,16 +47,16 @@ enum ibv_wc_status peer_access(struct scene *scene, enum ibv_wr_opcode opcode,
 enum ibv_wc_status own_access(struct scene *scene, const struct ibv_mr *mr,
 			      enum ibv_wr_opcode opcode)
 {
-	enum ibv_wc_status status = run_transfer(
-		&scene->pair.near,
-		&(struct transfer){
-			.opcode = opcode,
-			.local = mr->addr,
-			.lkey = mr->lkey,
-			.length = 3000,
-			.remote = (uintptr_t)scene->host.bytes,
-			.rkey = scene->host.mr->rkey,
-		});
+	enum ibv_wc_status status =
+		run_transfer(&scene->pair.near,
+			     &(struct transfer){
+				     .opcode = opcode,
+				     .local = mr->addr,
+				     .lkey = mr->lkey,
+				     .length = 3000,
+				     .remote = (uintptr_t)scene->host.bytes,
+				     .rkey = scene->host.mr->rkey,
+			     });
 
 	if (status != IBV_WC_SUCCESS)
 		pair_reconnect(&scene->pair);

@@ -14,8 +14,8 @@
 
 struct scene {
 	struct pair pair;
-	struct memory host;	/* the peer's own buffer */
-	struct memory bar;	/* bar.mr: the region to be revoked */
+	struct memory host; /* the peer's own buffer */
+	struct memory bar;  /* bar.mr: the region to be revoked */
 	enum memory_kind kind;
 };
 

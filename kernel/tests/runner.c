@@ -68,8 +68,7 @@ static int run_one(const struct test *test)
 	return EXIT_SUCCESS;
 }
 
-int run_program(int argc, char **argv, const struct test *tests,
-		size_t count)
+int run_program(int argc, char **argv, const struct test *tests, size_t count)
 {
 	if (argc != 2) {
 		fprintf(stderr, "usage: %s --list | NAME\n", argv[0]);

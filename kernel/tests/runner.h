@@ -14,10 +14,10 @@
 #include <cmocka.h>
 
 struct test {
-	const char *name;	/* part/behaviour */
+	const char *name; /* part/behaviour */
 	CMUnitTestFunction run;
-	const void *param;	/* what *state is inside the test */
-	unsigned int timeout;	/* seconds; 0 for the runner's default */
+	const void *param;    /* what *state is inside the test */
+	unsigned int timeout; /* seconds; 0 for the runner's default */
 };
 
 #define TEST(name_, run_) { .name = (name_), .run = (run_) }
@@ -28,8 +28,7 @@ struct test {
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
-int run_program(int argc, char **argv, const struct test *tests,
-		size_t count);
+int run_program(int argc, char **argv, const struct test *tests, size_t count);
 
 /* Ends the running test as skipped; only for what the environment lacks. */
 void skip_test(const char *format, ...)

@@ -20,20 +20,11 @@ static const struct {
 	size_t remote_offset;
 	size_t length;
 } shapes[] = {
-	{ 0, 0, 1 },
-	{ 1, 4095, 1 },
-	{ 4095, 7, 2 },
-	{ 4093, 8190, 7 },
-	{ 64, 128, 255 },
-	{ 13, 4099, 1023 },
-	{ 2, 1, 1025 },
-	{ 1, 3, 4094 },
-	{ 0, 4096, 4096 },
-	{ 4095, 2049, 4096 },
-	{ 4097, 12287, 12345 },
-	{ 0, 4096, 65536 },
-	{ 8191, 5, 65536 },
-	{ 9, 4001, 70001 },
+	{ 0, 0, 1 },	      { 1, 4095, 1 },	      { 4095, 7, 2 },
+	{ 4093, 8190, 7 },    { 64, 128, 255 },	      { 13, 4099, 1023 },
+	{ 2, 1, 1025 },	      { 1, 3, 4094 },	      { 0, 4096, 4096 },
+	{ 4095, 2049, 4096 }, { 4097, 12287, 12345 }, { 0, 4096, 65536 },
+	{ 8191, 5, 65536 },   { 9, 4001, 70001 },
 };
 
 static void every_shape(void **state)
@@ -111,6 +102,7 @@ static void within_one_bar(void **state)
 }
 
 #define ROUTE(op, from, to) (&(const struct route){ op, from, to })
+/* clang-format off */
 #define TESTS(name, op)                                                     \
 	TEST_OF("verbs/" name "-local-bar", every_shape,                    \
 		ROUTE(op, BAR, HOST)),                                      \
@@ -124,6 +116,7 @@ static void within_one_bar(void **state)
 		ROUTE(op, BAR, BAR2)),                                      \
 	TEST_OF("verbs/" name "-bar-to-bar-wc", every_shape,                \
 		ROUTE(op, BAR_WC, BAR2_WC))
+/* clang-format on */
 
 static const struct test tests[] = {
 	TESTS("write", WRITE),
