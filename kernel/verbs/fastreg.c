@@ -50,6 +50,7 @@ static bool poll(struct p2pmr_fastreg *fr, struct reg_op *op)
 			if (done != op)
 				wake_up_all(&fr->wait);
 		}
+		/* Pairs with the release above, in another waiter: status. */
 		if (smp_load_acquire(&op->done))
 			return true;
 	} while (ib_req_notify_cq(fr->cq, IB_CQ_NEXT_COMP |

@@ -12,7 +12,6 @@
 #include <linux/hashtable.h>
 #include <linux/module.h>
 #include <linux/rculist.h>
-#include <linux/scatterlist.h>
 #include <linux/sched/signal.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
@@ -32,9 +31,6 @@
 
 /* Attempts before giving up on mappings that change all the time. */
 #define MAX_TRIES 10
-
-/* A scatterlist entry has a 32-bit length, and ends where a large page does. */
-#define SG_CHUNK ((u64)SZ_1G)
 
 /* Shadows of all devices by the address of their ibmr. */
 static DEFINE_HASHTABLE(shadows, 12);
@@ -87,151 +83,6 @@ static int check_request(struct p2pmr_ibdev *dev, u64 length, int access)
 	return 0;
 }
 
-/* End of the scatterlist entry that begins at @addr, at most @end. */
-static u64 chunk_end(u64 addr, u64 end)
-{
-	return min(end, ALIGN_DOWN(addr, SG_CHUNK) + SG_CHUNK);
-}
-
-static unsigned int count_chunks(const struct p2pmr_range *range)
-{
-	unsigned int i, n = 0;
-
-	for (i = 0; i < range->nr_segs; i++) {
-		u64 addr = (u64)(uintptr_t)range->segs[i].kaddr;
-		u64 end = addr + range->segs[i].len;
-
-		for (; addr < end; addr = chunk_end(addr, end))
-			n++;
-	}
-	return n;
-}
-
-/*
- * Describe the range to the driver. soft-RoCE is a virtual DMA device: a DMA
- * address is a kernel virtual address. Begins at the exact byte, since the
- * driver of 6.1 takes the offset of the first entry for that of the MR.
- */
-static int map_sg(struct ib_mr *mr, const struct p2pmr_range *range,
-		  unsigned int page_shift)
-{
-	unsigned int i, n = count_chunks(range);
-	struct scatterlist *sg;
-	struct sg_table sgt;
-	int ret;
-
-	ret = sg_alloc_table(&sgt, n, GFP_KERNEL);
-	if (ret)
-		return ret;
-	sg = sgt.sgl;
-	for (i = 0; i < range->nr_segs; i++) {
-		u64 addr = (u64)(uintptr_t)range->segs[i].kaddr;
-		u64 end = addr + range->segs[i].len;
-
-		for (; addr < end; addr = chunk_end(addr, end)) {
-			sg_dma_address(sg) = addr;
-			sg_dma_len(sg) = chunk_end(addr, end) - addr;
-			sg = sg_next(sg);
-		}
-	}
-	ret = ib_map_mr_sg(mr, sgt.sgl, n, NULL, 1U << page_shift);
-	sg_free_table(&sgt);
-	if (ret < 0)
-		return ret;
-	return ret == n ? 0 : -EIO;
-}
-
-/* Pages of 1 << @page_shift that the segments' kernel addresses span. */
-static u64 count_pages(const struct p2pmr_range *range, unsigned int page_shift)
-{
-	unsigned int i;
-	u64 n = 0;
-
-	for (i = 0; i < range->nr_segs; i++) {
-		u64 addr = (u64)(uintptr_t)range->segs[i].kaddr;
-
-		n += ((addr + range->segs[i].len - 1) >> page_shift) -
-		     (addr >> page_shift) + 1;
-	}
-	return n;
-}
-
-/*
- * The page size for the driver's MR: large where there is one segment, unless
- * rounding to it would make the table longer than it may be.
- */
-static unsigned int choose_page_shift(const struct p2pmr_range *range, u64 iova)
-{
-	unsigned int shift;
-
-	if (range->nr_segs > 1)
-		return PAGE_SHIFT;
-	shift = p2pmr_rxe_page_shift((uintptr_t)range->segs[0].kaddr,
-				     range->length, iova);
-	if (count_pages(range, shift) << shift > p2pmr_rxe_max_length())
-		return PAGE_SHIFT;
-	return shift;
-}
-
-/*
- * Make the driver's MR and let it run through REG_MR. It stays in the helper's
- * PD, where no user can reach it, until activate() puts it into the user's.
- */
-static int make_driver_mr(struct p2pmr_shadow *shadow, u64 iova, int access)
-{
-	unsigned int page_shift = choose_page_shift(&shadow->range, iova);
-	u64 pages = count_pages(&shadow->range, page_shift);
-	struct p2pmr_ibdev *dev = shadow->dev;
-	struct ib_mr *mr;
-	int ret;
-
-	if (pages << page_shift > p2pmr_rxe_max_length()) {
-		p2pmr_ibdev_refuse(dev, "%llu pages; this kernel's rdma_rxe ends at %llu in one MR",
-				   pages, p2pmr_rxe_max_length() >> PAGE_SHIFT);
-		return -EFBIG;
-	}
-	mr = dev->ibdev->ops.alloc_mr(shadow->user_pd, IB_MR_TYPE_MEM_REG, pages);
-	if (IS_ERR(mr))
-		return PTR_ERR(mr);
-	mr->device = dev->ibdev;
-	mr->type = IB_MR_TYPE_MEM_REG;
-	mr->need_inval = false;
-	mr->pd = dev->fastreg.pd;
-
-	ret = map_sg(mr, &shadow->range, page_shift);
-	if (!ret) {
-		mr->iova = iova;
-		mr->length = shadow->range.length;
-		ret = p2pmr_fastreg_exec(&dev->fastreg, mr, access);
-	}
-	if (ret) {
-		mr->pd = shadow->user_pd;
-		dev->orig.dereg_mr(mr, NULL);
-		return ret;
-	}
-	shadow->mr = mr;
-	shadow->ibmr.lkey = mr->lkey;
-	shadow->ibmr.rkey = p2pmr_rxe_rkey(mr->lkey, access);
-	return 0;
-}
-
-/*
- * The driver takes the key away first and returns when no copy runs any more.
- * It fails only while memory windows are bound, and none can be.
- */
-static void drop_driver_mr(struct p2pmr_shadow *shadow)
-{
-	struct ib_mr *mr = shadow->mr;
-	int ret;
-
-	if (!mr)
-		return;
-	shadow->mr = NULL;
-	mr->pd = shadow->user_pd;
-	ret = shadow->dev->orig.dereg_mr(mr, NULL);
-	WARN(ret, "driver kept a device-memory MR: %d\n", ret);
-}
-
 static void activate(struct p2pmr_range *range)
 {
 	struct p2pmr_shadow *shadow =
@@ -242,7 +93,7 @@ static void activate(struct p2pmr_range *range)
 
 static void revoke(struct p2pmr_range *range, enum p2pmr_cause cause)
 {
-	drop_driver_mr(container_of(range, struct p2pmr_shadow, range));
+	p2pmr_driver_mr_drop(container_of(range, struct p2pmr_shadow, range));
 }
 
 static const struct p2pmr_range_ops range_ops = {
@@ -263,11 +114,11 @@ static int try_register(struct p2pmr_shadow *shadow, u64 start, u64 length,
 		return ret;
 	ret = p2pmr_range_map_kernel(&shadow->range);
 	if (!ret)
-		ret = make_driver_mr(shadow, iova, access);
+		ret = p2pmr_driver_mr_make(shadow, iova, access);
 	if (!ret)
 		ret = p2pmr_range_commit(&shadow->range);
 	if (ret) {
-		drop_driver_mr(shadow);
+		p2pmr_driver_mr_drop(shadow);
 		p2pmr_range_unmap(&shadow->range);
 	}
 	return ret;

@@ -58,10 +58,16 @@ struct p2pmr_ibdev {
 	struct work_struct detach;
 	struct list_head link;
 	struct {
-		typeof_member(struct ib_device_ops, reg_user_mr) reg_user_mr;
-		typeof_member(struct ib_device_ops, rereg_user_mr) rereg_user_mr;
-		typeof_member(struct ib_device_ops, dereg_mr) dereg_mr;
-		typeof_member(struct ib_device_ops, advise_mr) advise_mr;
+		struct ib_mr *(*reg_user_mr)(P2PMR_REG_USER_MR_PARAMS);
+		struct ib_mr *(*rereg_user_mr)(struct ib_mr *mr, int flags,
+					       u64 start, u64 length, u64 iova,
+					       int access, struct ib_pd *pd,
+					       struct ib_udata *udata);
+		int (*dereg_mr)(struct ib_mr *mr, struct ib_udata *udata);
+		int (*advise_mr)(struct ib_pd *pd,
+				 enum ib_uverbs_advise_mr_advice advice,
+				 u32 flags, struct ib_sge *sg_list, u32 num_sge,
+				 struct uverbs_attr_bundle *attrs);
 	} orig;
 	struct p2pmr_fastreg fastreg;
 	bool removed;
@@ -103,6 +109,10 @@ struct p2pmr_shadow {
 int p2pmr_fastreg_init(struct p2pmr_fastreg *fr, struct ib_device *ibdev);
 void p2pmr_fastreg_destroy(struct p2pmr_fastreg *fr);
 int p2pmr_fastreg_exec(struct p2pmr_fastreg *fr, struct ib_mr *mr, int access);
+
+/* driver_mr.c */
+int p2pmr_driver_mr_make(struct p2pmr_shadow *shadow, u64 iova, int access);
+void p2pmr_driver_mr_drop(struct p2pmr_shadow *shadow);
 
 /* mr.c */
 struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
