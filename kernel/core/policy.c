@@ -38,6 +38,9 @@ static bool parse(const char *token, struct pattern *p)
 	unsigned int bus, slot, fn;
 	char rest;
 
+	/* sscanf() would take a prefix or a sign. */
+	if (token[strspn(token, "0123456789abcdefABCDEF:.")])
+		return false;
 	if (sscanf(token, "%x:%x:%x.%x%c", &p->domain, &bus, &slot, &fn,
 		   &rest) == 4) {
 		if (bus > 0xff || slot > 0x1f || fn > 7)
