@@ -110,6 +110,7 @@ struct traffic {
 	struct transfer transfer;
 	atomic_uint done;
 	atomic_bool ended;
+	atomic_bool stop;
 	enum ibv_wc_status last;
 };
 
@@ -121,7 +122,7 @@ static void *move_until_error(void *argument)
 		traffic->last =
 			try_transfer(traffic->queue, &traffic->transfer);
 		traffic->done++;
-	} while (traffic->last == IBV_WC_SUCCESS);
+	} while (traffic->last == IBV_WC_SUCCESS && !traffic->stop);
 	traffic->ended = true;
 	return NULL;
 }
@@ -158,6 +159,9 @@ static void unmap_under_traffic(struct scene *scene, bool region_is_remote,
 	/* From here on not one byte of the BAR may move. */
 	pattern_fill(planted, WINDOW, after);
 	host_write(bar_index(scene->kind), 0, planted, WINDOW);
+	for (int i = 0; i < 100 && !traffic.ended; i++)
+		usleep(50 * 1000);
+	traffic.stop = true;
 	join_thread(thread);
 	host_read(bar_index(scene->kind), 0, seen, WINDOW);
 	assert_bytes(seen, planted, WINDOW, "file behind the BAR");
