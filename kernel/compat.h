@@ -48,7 +48,7 @@ static inline void p2pmr_extend(struct p2pmr_run *run, pte_t *ptep,
 
 	end = min(end, ALIGN_DOWN(addr, PMD_SIZE) + PMD_SIZE);
 	for (addr = (addr & PAGE_MASK) + PAGE_SIZE; addr < end; addr += PAGE_SIZE) {
-		pte_t pte = *++ptep;
+		pte_t pte = ptep_get(++ptep);
 
 		if (!pte_present(pte) || pte_pfn(pte) != ++pfn ||
 		    !!pte_write(pte) != run->writable ||
@@ -94,15 +94,16 @@ static inline int p2pmr_follow(struct vm_area_struct *vma, unsigned long addr,
 			       unsigned long end, struct p2pmr_run *run)
 {
 	spinlock_t *ptl;
-	pte_t *ptep;
+	pte_t *ptep, pte;
 	int ret = follow_pte(vma->vm_mm, addr, &ptep, &ptl);
 
 	if (ret)
 		return ret;
-	run->addr = PFN_PHYS(pte_pfn(*ptep)) | offset_in_page(addr);
+	pte = ptep_get(ptep);
+	run->addr = PFN_PHYS(pte_pfn(pte)) | offset_in_page(addr);
 	run->len = PAGE_SIZE - offset_in_page(addr);
-	run->prot = pte_pgprot(*ptep);
-	run->writable = pte_write(*ptep);
+	run->prot = pte_pgprot(pte);
+	run->writable = pte_write(pte);
 	p2pmr_extend(run, ptep, addr, end);
 	pte_unmap_unlock(ptep, ptl);
 	return 0;

@@ -9,6 +9,7 @@
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
+#include <linux/sched.h>
 
 #include "core.h"
 #include "policy.h"
@@ -180,6 +181,7 @@ static int add_runs(const struct p2pmr_request *req, struct p2pmr_mapping *map,
 	int ret;
 
 	for (; addr < req->end; addr += next.len) {
+		cond_resched();
 		ret = follow(req, addr, &next);
 		if (ret)
 			return ret;
