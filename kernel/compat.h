@@ -139,6 +139,17 @@ static inline void __iomem *p2pmr_ioremap(phys_addr_t addr, size_t len,
 #define P2PMR_REG_USER_MR_ARGS pd, start, length, iova, access, udata
 #endif
 
+/* 6.3 made vm_flags read-only but for functions. For a VMA not yet in use. */
+static inline void p2pmr_vm_flags_set(struct vm_area_struct *vma,
+				      unsigned long flags)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+	vm_flags_set(vma, flags);
+#else
+	vma->vm_flags |= flags;
+#endif
+}
+
 /* RDMA FLUSH came with 6.2. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
 #define P2PMR_ACCESS_FLUSH_GLOBAL IB_ACCESS_FLUSH_GLOBAL
