@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass
 
 from lab.hostport import HostPort
+from lab.qemu import Slots
 from lab.qmp import Monitor
 from lab.streams import Lines, MarkedStream
 
@@ -63,8 +64,9 @@ class Guest:
 
     def run(self, machine):
         """Runs the guest to its end, whatever that is."""
-        self._host_port = HostPort(machine.bars)
         process = self._start(machine)
+        self._monitor = Monitor(self._sockets["qmp"])
+        self._host_port = HostPort(machine.bars, Slots(machine, self._monitor))
         try:
             self._serve(process)
         finally:
@@ -190,14 +192,13 @@ class Guest:
             "end": f"the guest did not end within {ENDING_SECONDS} s of its command",
         }[self._phase]
         self._log_before_hang = len(self.log)
-        monitor = Monitor(self._sockets["qmp"])
         for letter in b"wl":
-            monitor.command("chardev-send-break", id="console")
+            self._monitor.command("chardev-send-break", id="console")
             self._send("console", bytes([letter]))
             self._listen(SYSRQ_SECONDS / 2)
         if len(self.log) == self._log_before_hang:
             # No interrupt gets through; a non-maskable one makes the kernel panic.
-            monitor.command("inject-nmi")
+            self._monitor.command("inject-nmi")
             self._listen(SYSRQ_SECONDS)
 
     def _listen(self, seconds):

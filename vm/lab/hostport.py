@@ -1,23 +1,31 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """Requests of the guest to the host: reading and writing the files behind the BARs
-from outside the guest. One line asks, one line answers."""
+from outside the guest, unplugging and plugging the functions. One line asks, one line
+answers."""
 
 import hashlib
+
+from lab.errors import LabError
 
 LARGEST = 65536
 BLOCK = 1 << 20
 
 
 class HostPort:
-    """Answers request lines; bars are the files behind the functions' BARs."""
+    """Answers request lines; bars are the files behind the functions' BARs, slots what
+    plugs the functions (see qemu.Slots), if there is a machine to do it in."""
 
-    def __init__(self, bars):
+    def __init__(self, bars, slots=None):
         self._bars = bars
+        self._slots = slots
         self._requests = {
             "bar-read": self._read,
             "bar-write": self._write,
             "bar-fill": self._fill,
             "bar-sha256": self._sha256,
+            "unplug": self._unplug,
+            "plug": self._plug,
+            "plugged": self._plugged,
         }
 
     def answer(self, line):
@@ -26,7 +34,7 @@ class HostPort:
             if not words or words[0] not in self._requests:
                 raise ValueError(f"no such request: {line.strip()!r}")
             return " ".join(["ok", *self._requests[words[0]](*words[1:])])
-        except (ValueError, TypeError, IndexError, OSError) as error:
+        except (ValueError, TypeError, IndexError, OSError, LabError) as error:
             return f"error {error}".replace("\n", " ")
 
     def _open(self, index, offset, length):
@@ -70,3 +78,23 @@ class HostPort:
                 digest.update(block)
                 left -= len(block)
         return [digest.hexdigest()]
+
+    def _slot(self, index):
+        if not self._slots or int(index) not in range(len(self._bars)):
+            raise ValueError(f"no function {index} to plug or unplug")
+        return int(index)
+
+    def _unplug(self, index):
+        """Only asks the guest to let go; when it has, the function is not plugged."""
+        number = self._slot(index)
+        self._slots.unplug(number)
+        return []
+
+    def _plug(self, index):
+        number = self._slot(index)
+        self._slots.plug(number)
+        return []
+
+    def _plugged(self, index):
+        number = self._slot(index)
+        return ["yes" if self._slots.plugged(number) else "no"]

@@ -2,6 +2,7 @@
 """The virtual machine as a QEMU command line: q35, two PCI functions with a memory BAR,
 each behind a root port of its own, and the ports to talk through."""
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -73,14 +74,13 @@ class Machine:
 
     def _functions(self):
         line = []
-        for number, path in enumerate(self.bars):
+        for number in range(len(self.bars)):
+            function = ",".join(f"{key}={value}" for key, value in _function(number).items())
             line += [
-                "-object", f"memory-backend-file,id=bar{number}-memory,share=on,"
-                           f"mem-path={_escape(path)},size={self.bar_size}",
+                "-object", json.dumps(_memory(self, number)),
                 "-device", f"pcie-root-port,id=port{number},bus=pcie.0,"
                            f"chassis={number + 1},slot={number + 1}",
-                "-device", f"ivshmem-plain,id=bar{number},bus=port{number},"
-                           f"memdev=bar{number}-memory",
+                "-device", function,
             ]
         return line
 
@@ -89,6 +89,40 @@ class Machine:
             return []
         return ["-fsdev", f"local,id=share,path={_escape(self.share)},security_model=none",
                 "-device", "virtio-9p-pci,fsdev=share,mount_tag=share"]
+
+
+class Slots:
+    """Hot-plugs the functions of a running machine; the file behind the BAR stays."""
+
+    def __init__(self, machine, monitor):
+        self._machine = machine
+        self._monitor = monitor
+
+    def unplug(self, number):
+        self._monitor.command("device_del", id=_function(number)["id"])
+
+    def plug(self, number):
+        # QEMU 7.2 aborts if a function gets the memory object that one before it had.
+        memory = _memory(self._machine, number)
+        self._monitor.command("object-del", id=memory["id"])
+        self._monitor.command("object-add", **memory)
+        self._monitor.command("device_add", **_function(number))
+
+    def plugged(self, number):
+        devices = self._monitor.command("qom-list", path="/machine/peripheral")
+        return any(device["name"] == _function(number)["id"] for device in devices)
+
+
+def _memory(machine, number):
+    """The memory behind a BAR, in QEMU's words."""
+    return {"qom-type": "memory-backend-file", "id": f"bar{number}-memory", "share": True,
+            "mem-path": str(machine.bars[number]), "size": machine.bar_size}
+
+
+def _function(number):
+    """A function with a BAR, in QEMU's words."""
+    return {"driver": "ivshmem-plain", "id": f"bar{number}", "bus": f"port{number}",
+            "memdev": f"bar{number}-memory"}
 
 
 def _escape(path):
