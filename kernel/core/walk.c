@@ -126,9 +126,9 @@ int p2pmr_collect(struct p2pmr_range *range)
  * @addr: CPU physical address, with the same offset in its page as the user
  *	address
  * @len: in bytes
- * @kaddr: a kernel mapping of it that the exporter keeps until @p2p_unmap, with
- *	the cache attributes @map->prot; or NULL, then the core makes one if an
- *	importer needs it
+ * @kaddr: a kernel mapping of it that the exporter keeps until @p2p_unmap, or
+ *	until p2pmr_revoke() for it has returned, with the cache attributes
+ *	@map->prot; or NULL, then the core makes one if an importer needs it
  *
  * Extents follow each other in the order of user addresses, together exactly
  * the bytes asked for. Contiguous ones become one. Call it only from @p2p_map,
