@@ -154,6 +154,42 @@ void host_fill(int bar, size_t offset, size_t length, uint8_t byte)
 	free(line);
 }
 
+int host_is_plugged(int bar)
+{
+	char *line = new_line();
+	int plugged;
+
+	snprintf(line, LINE_SIZE, "plugged %d\n", bar);
+	ask(line);
+	plugged = !strcmp(line, "yes");
+	free(line);
+	return plugged;
+}
+
+static void ask_slot(const char *what, int bar, int plugged)
+{
+	char *line = new_line();
+
+	snprintf(line, LINE_SIZE, "%s %d\n", what, bar);
+	ask(line);
+	free(line);
+	for (int tries = 0; host_is_plugged(bar) != plugged; tries++) {
+		if (tries == 200)
+			fail_msg("%s %d: nothing happens", what, bar);
+		usleep(100 * 1000);
+	}
+}
+
+void host_unplug(int bar)
+{
+	ask_slot("unplug", bar, 0);
+}
+
+void host_plug(int bar)
+{
+	ask_slot("plug", bar, 1);
+}
+
 void host_sha256(int bar, size_t offset, size_t length,
 		 char hex[SHA256_HEX_LENGTH + 1])
 {

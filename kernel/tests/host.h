@@ -14,6 +14,14 @@ void host_read(int bar, size_t offset, uint8_t *bytes, size_t length);
 void host_write(int bar, size_t offset, const uint8_t *bytes, size_t length);
 void host_fill(int bar, size_t offset, size_t length, uint8_t byte);
 
+/*
+ * Takes the function of a BAR out of the running machine, or puts it back; the
+ * bytes stay. They return when the machine outside says it has happened.
+ */
+void host_unplug(int bar);
+void host_plug(int bar);
+int host_is_plugged(int bar);
+
 #define SHA256_HEX_LENGTH 64
 void host_sha256(int bar, size_t offset, size_t length,
 		 char hex[SHA256_HEX_LENGTH + 1]);
