@@ -43,6 +43,8 @@ class Machine:
         """The command line; channels maps channel_names() to file descriptors."""
         line = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot",
                 "-display", "none", "-vga", "none", "-machine", "q35", "-m", MEMORY]
+        # Without one vfio-pci takes no function. Before the functions that it serves.
+        line += ["-device", "intel-iommu,intremap=off"]
         line += self._accelerator()
         line += ["-kernel", str(self.vmlinuz), "-initrd", str(self.initramfs),
                  "-append", KERNEL_ARGUMENTS]
