@@ -7,14 +7,28 @@
 #include "host.h"
 #include "runner.h"
 
-void scene_open(struct scene *scene, enum memory_kind kind)
+static void scene_open_without_bar(struct scene *scene, enum memory_kind kind)
 {
 	memset(scene, 0, sizeof(*scene));
 	scene->kind = kind;
 	pair_open(&scene->pair);
 	memory_map(&scene->host, HOST, WINDOW);
 	memory_register(&scene->host, scene->pair.device.pd);
+}
+
+void scene_open(struct scene *scene, enum memory_kind kind)
+{
+	scene_open_without_bar(scene, kind);
 	memory_map(&scene->bar, kind, WINDOW);
+	memory_register(&scene->bar, scene->pair.device.pd);
+}
+
+void scene_open_over(struct scene *scene, enum memory_kind kind, void *bytes)
+{
+	scene_open_without_bar(scene, kind);
+	scene->bar.kind = kind;
+	scene->bar.bytes = bytes;
+	scene->bar.size = WINDOW;
 	memory_register(&scene->bar, scene->pair.device.pd);
 }
 

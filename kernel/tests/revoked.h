@@ -20,6 +20,8 @@ struct scene {
 };
 
 void scene_open(struct scene *scene, enum memory_kind kind);
+/* The same over WINDOW bytes that the test has mapped by itself. */
+void scene_open_over(struct scene *scene, enum memory_kind kind, void *bytes);
 /* `bar` must have been unmapped and deregistered by the test. */
 void scene_close(struct scene *scene);
 

@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * Things that happen to a mapping, or to the function behind it, without an
+ * munmap: some must end the region, others must not.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <linux/mempolicy.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "host.h"
+#include "modules.h"
+#include "revoked.h"
+#include "runner.h"
+#include "system.h"
+
+/* Still reachable, by data that the machine outside has put there. */
+static void assert_untouched(struct scene *scene)
+{
+	static uint8_t planted[WINDOW];
+
+	assert_int_equal(ranges_of(getpid(), "live"), 1);
+	assert_int_equal(ranges_of(getpid(), "revoked"), 0);
+	assert_reachable(scene);
+	pattern_fill(planted, WINDOW, 31);
+	host_write(bar_index(scene->kind), 0, planted, WINDOW);
+	assert_status(peer_access(scene, IBV_WR_RDMA_READ, 0, WINDOW),
+		      IBV_WC_SUCCESS);
+	assert_bytes(scene->host.bytes, planted, WINDOW, "read by the peer");
+}
+
+/* Referenced bits (1) and soft-dirty bits (4); the second fires notifiers. */
+static void clear_refs_keeps(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	scene_open(&scene, BAR);
+	for (int i = 0; i < 3; i++) {
+		write_file("/proc/self/clear_refs", "1\n");
+		assert_untouched(&scene);
+		write_file("/proc/self/clear_refs", "4\n");
+		assert_untouched(&scene);
+	}
+	memory_release(&scene.bar);
+	scene_close(&scene);
+}
+
+/*
+ * Advice that splits the mapping but changes no page. (NUMA balancing never
+ * looks at such mappings, and needs two nodes; a policy can be set.)
+ */
+static void split_keeps(void **state)
+{
+	unsigned long nodes = 1;
+	struct scene scene;
+	uint8_t *middle;
+
+	(void)state;
+	scene_open(&scene, BAR);
+	middle = scene.bar.bytes + 4 * PAGE;
+	assert_int_equal(madvise(middle, 2 * PAGE, MADV_DONTFORK), 0);
+	assert_untouched(&scene);
+	assert_int_equal(mlock(middle + 4 * PAGE, PAGE), 0);
+	assert_untouched(&scene);
+	assert_int_equal(syscall(SYS_mbind, middle, 6 * PAGE, MPOL_PREFERRED,
+				 &nodes, 8 * sizeof(nodes), 0), 0);
+	assert_untouched(&scene);
+	memory_release(&scene.bar);
+	scene_close(&scene);
+}
+
+static void set_presence(bool present)
+{
+	char path[PATH_SIZE];
+
+	if (!present) {
+		function_file(BAR2, "remove", path);
+		write_file(path, "1\n");
+		return;
+	}
+	write_file("/sys/bus/pci/rescan", "1\n");
+	function_file(BAR2, "enable", path);
+	write_file(path, "1\n");
+}
+
+/* Stays bound to a driver that does nothing, and is then taken from it. */
+static void unbind_revokes(void **state)
+{
+	int before = module_references(VERBS_MODULE);
+	struct scene scene;
+
+	(void)state;
+	assert_true(shell("modprobe pci-stub"));
+	function_bind(BAR2, "pci-stub");
+	scene_open(&scene, BAR2);
+	assert_untouched(&scene);
+	function_bind(BAR2, "");
+	assert_int_equal(ranges_of(getpid(), "revoked"), 1);
+	assert_revoked(&scene);
+	memory_release(&scene.bar);
+	assert_registers_anew(&scene);
+	scene_close(&scene);
+	expect_references(VERBS_MODULE, before);
+}
+
+/* By the time the function is gone, nothing writes into it any more. */
+static void removal_under_traffic(void **state)
+{
+	static uint8_t planted[WINDOW], seen[WINDOW];
+	struct transfer transfer;
+	enum ibv_wc_status last;
+	struct scene scene;
+	struct ibv_wc wc;
+
+	(void)state;
+	scene_open(&scene, BAR2);
+	transfer = (struct transfer){
+		.opcode = IBV_WR_RDMA_WRITE,
+		.local = scene.host.bytes,
+		.lkey = scene.host.mr->lkey,
+		.length = WINDOW,
+		.remote = (uintptr_t)scene.bar.bytes,
+		.rkey = scene.bar.mr->rkey,
+	};
+	for (int i = 0; i < 60; i++)
+		post(&scene.pair.near, &transfer);
+	wc = wait_completion(&scene.pair.near);
+	set_presence(false);
+	pattern_fill(planted, WINDOW, 32);
+	host_write(1, 0, planted, WINDOW);
+	last = wc.status;
+	for (int i = 1; i < 60; i++) {
+		wc = wait_completion(&scene.pair.near);
+		if (last == IBV_WC_SUCCESS)
+			last = wc.status;
+	}
+	host_read(1, 0, seen, WINDOW);
+	set_presence(true);
+	assert_status(last, IBV_WC_REM_ACCESS_ERR);
+	assert_bytes(seen, planted, WINDOW, "file behind the BAR");
+	memory_release(&scene.bar);
+	pair_reconnect(&scene.pair);
+	assert_registers_anew(&scene);
+	scene_close(&scene);
+}
+
+struct registrar {
+	struct ibv_pd *pd;
+	uint8_t *bytes;
+	atomic_bool stop;
+	atomic_uint made, refused;
+	int unexpected;
+};
+
+static void *register_always(void *argument)
+{
+	struct registrar *r = argument;
+
+	while (!r->stop && !r->unexpected) {
+		struct ibv_mr *mr = ibv_reg_mr(r->pd, r->bytes, WINDOW,
+					       ACCESS_ALL);
+
+		if (mr) {
+			r->made++;
+			r->unexpected = ibv_dereg_mr(mr);
+		} else {
+			r->refused++;
+			if (errno != ENXIO && errno != ENODEV &&
+			    errno != EAGAIN)
+				r->unexpected = errno;
+		}
+	}
+	return NULL;
+}
+
+static void wait_for_more(atomic_uint *count, const struct registrar *r)
+{
+	unsigned int before = *count;
+
+	for (int i = 0; i < 5000 && *count < before + 2 && !r->unexpected; i++)
+		usleep(1000);
+}
+
+static void registration_races_with_removal(void **state)
+{
+	int before = module_references(VERBS_MODULE);
+	struct registrar registrar = { 0 };
+	struct scene scene;
+	pthread_t thread;
+
+	(void)state;
+	scene_open(&scene, BAR2);
+	registrar.pd = scene.pair.device.pd;
+	registrar.bytes = scene.bar.bytes;
+	assert_int_equal(pthread_create(&thread, NULL, register_always,
+					&registrar), 0);
+	for (int i = 0; i < 12; i++) {
+		wait_for_more(&registrar.made, &registrar);
+		usleep(300 * i);
+		set_presence(false);
+		wait_for_more(&registrar.refused, &registrar);
+		set_presence(true);
+	}
+	registrar.stop = true;
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	print_message("%u made, %u refused\n", registrar.made,
+		      registrar.refused);
+	assert_int_equal(registrar.unexpected, 0);
+	assert_true(registrar.made && registrar.refused);
+	memory_release(&scene.bar);
+	assert_registers_anew(&scene);
+	scene_close(&scene);
+	expect_references(VERBS_MODULE, before);
+}
+
+static const struct test tests[] = {
+	TEST("range/clear-refs-keeps", clear_refs_keeps),
+	TEST("range/split-mapping-keeps", split_keeps),
+	TEST("range/driver-unbind-revokes", unbind_revokes),
+	TEST("range/function-removed-under-traffic", removal_under_traffic),
+	TEST("range/registration-races-with-removal",
+	     registration_races_with_removal),
+};
+
+int main(int argc, char **argv)
+{
+	return run_program(argc, argv, tests, ARRAY_SIZE(tests));
+}

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* The system around the device under test, see system.h. */
+#include "system.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runner.h"
+
+int try_write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY), error = 0;
+
+	if (fd < 0)
+		return errno;
+	if (write(fd, text, strlen(text)) < 0)
+		error = errno;
+	close(fd);
+	return error;
+}
+
+void write_file(const char *path, const char *text)
+{
+	int error = try_write_file(path, text);
+
+	if (error)
+		fail_msg("%s > %s: %s", text, path, strerror(error));
+}
+
+char *read_file(const char *path)
+{
+	size_t size = 0, room = 1 << 16;
+	char *text = malloc(room);
+	int fd = open(path, O_RDONLY);
+	ssize_t n;
+
+	assert_non_null(text);
+	if (fd < 0)
+		fail_msg("%s: %s", path, strerror(errno));
+	while ((n = read(fd, text + size, room - 1 - size)) > 0) {
+		size += n;
+		if (size < room - 1)
+			continue;
+		room *= 2;
+		text = realloc(text, room);
+		assert_non_null(text);
+	}
+	close(fd);
+	text[size] = '\0';
+	return text;
+}
+
+void function_file(enum memory_kind kind, const char *name,
+		   char path[PATH_SIZE])
+{
+	const char *bar = bar_path(kind);
+
+	snprintf(path, PATH_SIZE, "%.*s/%s", (int)(strrchr(bar, '/') - bar),
+		 bar, name);
+}
+
+void function_address(enum memory_kind kind, char address[32])
+{
+	const char *end = strrchr(bar_path(kind), '/'), *start = end;
+
+	while (start[-1] != '/')
+		start--;
+	snprintf(address, 32, "%.*s", (int)(end - start), start);
+}
+
+void function_bind(enum memory_kind kind, const char *driver)
+{
+	char path[PATH_SIZE], address[32], line[64];
+
+	function_address(kind, address);
+	function_file(kind, "driver/unbind", path);
+	if (!access(path, F_OK))
+		write_file(path, address);
+	function_file(kind, "driver_override", path);
+	snprintf(line, sizeof(line), "%s\n", driver);
+	write_file(path, line);
+	if (*driver)
+		write_file("/sys/bus/pci/drivers_probe", address);
+	function_file(kind, "driver", path);
+	if (!access(path, F_OK) != (*driver != '\0'))
+		fail_msg("%s %s the driver '%s'", address,
+			 *driver ? "does not take" : "keeps", driver);
+}
+
+bool shell(const char *format, ...)
+{
+	char command[1024];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(command, sizeof(command), format, ap);
+	va_end(ap);
+	fflush(stdout);
+	return system(command) == 0;
+}
+
+bool rdma_device_exists(const char *name)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), "/sys/class/infiniband/%s", name);
+	return access(path, F_OK) == 0;
+}
+
+void soft_roce_add(const char *name, const char *netdev, const char *address)
+{
+	if (rdma_device_exists(name))
+		assert_true(shell("rdma link delete %s", name));
+	shell("ip link delete %s 2>/dev/null", netdev);
+	assert_true(shell("ip link add %s type dummy", netdev));
+	if (address)
+		assert_true(shell("ip address add %s/24 dev %s", address,
+				  netdev));
+	else
+		assert_true(shell("ip link set %s addrgenmode none", netdev));
+	assert_true(shell("ip link set %s up", netdev));
+	assert_true(shell("rdma link add %s type rxe netdev %s", name,
+			  netdev));
+}
+
+void soft_roce_delete(const char *name, const char *netdev)
+{
+	assert_true(shell("rdma link delete %s", name));
+	assert_true(shell("ip link delete %s", netdev));
+}
+
+int ranges_of(pid_t pid, const char *state)
+{
+	char *text = read_file("/sys/kernel/debug/p2pmr/ranges");
+	char process[32], wanted[32];
+	int count = 0;
+
+	snprintf(process, sizeof(process), "pid=%d ", pid);
+	snprintf(wanted, sizeof(wanted), " state=%s ", state ? state : "");
+	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
+		if (!strncmp(line, process, strlen(process)) &&
+		    (!state || strstr(line, wanted)))
+			count++;
+	free(text);
+	return count;
+}

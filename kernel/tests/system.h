@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The system around the device under test: small files of the kernel, the
+ * files of a PCI function, further soft-RoCE devices, and what the kernel
+ * says of regions in debugfs.
+ */
+#ifndef P2PMR_TESTS_SYSTEM_H
+#define P2PMR_TESTS_SYSTEM_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "bar.h"
+
+/* Of a file in sysfs, procfs and the like; 0 or an errno. */
+int try_write_file(const char *path, const char *text);
+/* The same; anything but success fails the test. */
+void write_file(const char *path, const char *text);
+/* The whole file as a string, to be freed. */
+char *read_file(const char *path);
+
+/* ".../0000:02:00.0/NAME" for the function of a BAR. */
+#define PATH_SIZE 256
+void function_file(enum memory_kind kind, const char *name,
+		   char path[PATH_SIZE]);
+/* "0000:02:00.0" */
+void function_address(enum memory_kind kind, char address[32]);
+/* Binds the function to a driver that is loaded; "" leaves it without one. */
+void function_bind(enum memory_kind kind, const char *driver);
+
+/* Runs a shell command; false if it fails. */
+bool shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/*
+ * Another soft-RoCE device on a dummy interface of its own. What an earlier
+ * test has left of that name is removed first. No address: none is given,
+ * and the kernel makes none up.
+ */
+void soft_roce_add(const char *name, const char *netdev, const char *address);
+void soft_roce_delete(const char *name, const char *netdev);
+bool rdma_device_exists(const char *name);
+
+/* How many ranges of a process debugfs lists, and how many in a state. */
+int ranges_of(pid_t pid, const char *state);
+
+#endif
