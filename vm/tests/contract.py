@@ -24,10 +24,10 @@ class Run:
     errors: str
 
 
-def test(timeout=60):
-    """Makes a function the test lab/ITS-NAME."""
+def test(timeout=60, part="lab"):
+    """Makes a function the test PART/ITS-NAME."""
     def register(function):
-        _TESTS["lab/" + function.__name__.replace("_", "-")] = (function, timeout)
+        _TESTS[f"{part}/" + function.__name__.replace("_", "-")] = (function, timeout)
         return function
     return register
 
