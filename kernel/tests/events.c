@@ -81,12 +81,12 @@ static void set_presence(bool present)
 	char path[PATH_SIZE];
 
 	if (!present) {
-		function_file(BAR2, "remove", path);
+		pci_file(BAR2, "remove", path);
 		write_file(path, "1\n");
 		return;
 	}
 	write_file("/sys/bus/pci/rescan", "1\n");
-	function_file(BAR2, "enable", path);
+	pci_file(BAR2, "enable", path);
 	write_file(path, "1\n");
 }
 
@@ -98,10 +98,10 @@ static void unbind_revokes(void **state)
 
 	(void)state;
 	assert_true(shell("modprobe pci-stub"));
-	function_bind(BAR2, "pci-stub");
+	pci_bind(BAR2, "pci-stub");
 	scene_open(&scene, BAR2);
 	assert_untouched(&scene);
-	function_bind(BAR2, "");
+	pci_bind(BAR2, "");
 	assert_int_equal(ranges_of(getpid(), "revoked"), 1);
 	assert_revoked(&scene);
 	memory_release(&scene.bar);

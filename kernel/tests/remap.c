@@ -27,7 +27,7 @@ static uint64_t physical_address(enum memory_kind kind)
 	char path[PATH_SIZE], *text, *line;
 	uint64_t start;
 
-	function_file(kind, "resource", path);
+	pci_file(kind, "resource", path);
 	text = read_file(path);
 	line = strchr(strchr(text, '\n') + 1, '\n') + 1;	/* BAR 2 */
 	start = strtoull(line, NULL, 16);

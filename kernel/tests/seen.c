@@ -158,10 +158,10 @@ static void revoke_by_removal(struct seen_region *r)
 {
 	char path[PATH_SIZE];
 
-	function_file(r->bar.kind, "remove", path);
+	pci_file(r->bar.kind, "remove", path);
 	write_file(path, "1\n");
 	write_file("/sys/bus/pci/rescan", "1\n");
-	function_file(r->bar.kind, "enable", path);
+	pci_file(r->bar.kind, "enable", path);
 	write_file(path, "1\n");
 }
 
@@ -386,7 +386,7 @@ static void debugfs_shows_a_region(void **state)
 
 	(void)state;
 	region_open(&region, BAR2_WC);
-	function_address(BAR2, address);
+	pci_address(BAR2, address);
 	snprintf(extent, sizeof(extent), " pci-bar:%s:bar2:%lu", address,
 		 LENGTH);
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {

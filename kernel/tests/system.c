@@ -55,7 +55,7 @@ char *read_file(const char *path)
 	return text;
 }
 
-void function_file(enum memory_kind kind, const char *name,
+void pci_file(enum memory_kind kind, const char *name,
 		   char path[PATH_SIZE])
 {
 	const char *bar = bar_path(kind);
@@ -64,7 +64,7 @@ void function_file(enum memory_kind kind, const char *name,
 		 bar, name);
 }
 
-void function_address(enum memory_kind kind, char address[32])
+void pci_address(enum memory_kind kind, char address[32])
 {
 	const char *end = strrchr(bar_path(kind), '/'), *start = end;
 
@@ -73,20 +73,20 @@ void function_address(enum memory_kind kind, char address[32])
 	snprintf(address, 32, "%.*s", (int)(end - start), start);
 }
 
-void function_bind(enum memory_kind kind, const char *driver)
+void pci_bind(enum memory_kind kind, const char *driver)
 {
 	char path[PATH_SIZE], address[32], line[64];
 
-	function_address(kind, address);
-	function_file(kind, "driver/unbind", path);
+	pci_address(kind, address);
+	pci_file(kind, "driver/unbind", path);
 	if (!access(path, F_OK))
 		write_file(path, address);
-	function_file(kind, "driver_override", path);
+	pci_file(kind, "driver_override", path);
 	snprintf(line, sizeof(line), "%s\n", driver);
 	write_file(path, line);
 	if (*driver)
 		write_file("/sys/bus/pci/drivers_probe", address);
-	function_file(kind, "driver", path);
+	pci_file(kind, "driver", path);
 	if (!access(path, F_OK) != (*driver != '\0'))
 		fail_msg("%s %s the driver '%s'", address,
 			 *driver ? "does not take" : "keeps", driver);

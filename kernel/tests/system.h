@@ -21,12 +21,12 @@ char *read_file(const char *path);
 
 /* ".../0000:02:00.0/NAME" for the function of a BAR. */
 #define PATH_SIZE 256
-void function_file(enum memory_kind kind, const char *name,
+void pci_file(enum memory_kind kind, const char *name,
 		   char path[PATH_SIZE]);
 /* "0000:02:00.0" */
-void function_address(enum memory_kind kind, char address[32]);
+void pci_address(enum memory_kind kind, char address[32]);
 /* Binds the function to a driver that is loaded; "" leaves it without one. */
-void function_bind(enum memory_kind kind, const char *driver);
+void pci_bind(enum memory_kind kind, const char *driver);
 
 /* Runs a shell command; false if it fails. */
 bool shell(const char *format, ...) __attribute__((format(printf, 1, 2)));

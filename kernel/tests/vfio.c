@@ -35,7 +35,7 @@ static int open_group(void)
 	ssize_t n;
 	int fd;
 
-	function_file(BAR2, "iommu_group", path);
+	pci_file(BAR2, "iommu_group", path);
 	n = readlink(path, target, sizeof(target) - 1);
 	if (n < 0)
 		fail_msg("%s: %s", path, strerror(errno));
@@ -78,8 +78,8 @@ static void vfio_open(struct vfio *vfio)
 	/* The lab's IOMMU remaps no interrupts, and the function has none. */
 	write_file("/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts",
 		   "1\n");
-	function_bind(BAR2, "vfio-pci");
-	function_address(BAR2, address);
+	pci_bind(BAR2, "vfio-pci");
+	pci_address(BAR2, address);
 	vfio->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
 	assert_true(vfio->container >= 0);
 	vfio->group = open_group();
@@ -119,8 +119,8 @@ static void give_back(void)
 {
 	char path[PATH_SIZE];
 
-	function_bind(BAR2, "");
-	function_file(BAR2, "enable", path);
+	pci_bind(BAR2, "");
+	pci_file(BAR2, "enable", path);
 	write_file(path, "1\n");
 }
 
@@ -246,8 +246,8 @@ static void unbind_revokes(void **state)
 	vfio_open(&vfio);
 	scene_open_over(&scene, BAR2, vfio_map(&vfio));
 	assert_reachable(&scene);
-	function_file(BAR2, "driver/unbind", path);
-	function_address(BAR2, address);
+	pci_file(BAR2, "driver/unbind", path);
+	pci_address(BAR2, address);
 	snprintf(command, sizeof(command), "echo %s >%s", address, path);
 	unbinder = fork();
 	assert_true(unbinder >= 0);
