@@ -20,8 +20,8 @@
 #include "runner.h"
 #include "system.h"
 
-#define SECOND "rxe1"
-#define SECOND_NETDEV "dummy1"
+#define SECOND	       "rxe1"
+#define SECOND_NETDEV  "dummy1"
 #define SECOND_ADDRESS "198.51.100.1"
 
 static void use_device(const char *name)
@@ -106,9 +106,10 @@ static void several_devices(void **state)
 
 /* What happened to a process whose device was deleted under it. */
 struct deletion {
-	bool waited;		/* the deletion returned only after the close */
-	enum ibv_wc_status use;	/* of the region's key after the deletion began */
-	int deregistration;	/* errno */
+	bool waited; /* the deletion returned only after the close */
+	enum ibv_wc_status
+		use;	    /* of the region's key after the deletion began */
+	int deregistration; /* errno */
 };
 
 static void hold_region(int socket, void *argument)
@@ -120,8 +121,8 @@ static void hold_region(int socket, void *argument)
 	use_device(SECOND);
 	scene_open(&scene, kind);
 	assert_reachable(&scene);
-	meet(socket);	/* registered */
-	meet(socket);	/* the deletion has begun */
+	meet(socket); /* registered */
+	meet(socket); /* the deletion has begun */
 	seen.use = try_transfer(&scene.pair.near,
 				&(struct transfer){
 					.opcode = IBV_WR_RDMA_WRITE,
@@ -133,7 +134,7 @@ static void hold_region(int socket, void *argument)
 				});
 	seen.deregistration = ibv_dereg_mr(scene.bar.mr);
 	send_message(socket, &seen, sizeof(seen));
-	meet(socket);	/* all has been looked at; the exit closes the file */
+	meet(socket); /* all has been looked at; the exit closes the file */
 }
 
 static bool has_ended(pid_t pid, int tenths)
@@ -143,7 +144,8 @@ static bool has_ended(pid_t pid, int tenths)
 	for (int i = 0; i < tenths && !info.si_pid; i++) {
 		usleep(100 * 1000);
 		assert_int_equal(waitid(P_PID, pid, &info,
-					WEXITED | WNOHANG | WNOWAIT), 0);
+					WEXITED | WNOHANG | WNOWAIT),
+				 0);
 	}
 	return info.si_pid != 0;
 }

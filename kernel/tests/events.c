@@ -70,7 +70,8 @@ static void split_keeps(void **state)
 	assert_int_equal(mlock(middle + 4 * PAGE, PAGE), 0);
 	assert_untouched(&scene);
 	assert_int_equal(syscall(SYS_mbind, middle, 6 * PAGE, MPOL_PREFERRED,
-				 &nodes, 8 * sizeof(nodes), 0), 0);
+				 &nodes, 8 * sizeof(nodes), 0),
+			 0);
 	assert_untouched(&scene);
 	memory_release(&scene.bar);
 	scene_close(&scene);
@@ -164,8 +165,8 @@ static void *register_always(void *argument)
 	struct registrar *r = argument;
 
 	while (!r->stop && !r->unexpected) {
-		struct ibv_mr *mr = ibv_reg_mr(r->pd, r->bytes, WINDOW,
-					       ACCESS_ALL);
+		struct ibv_mr *mr =
+			ibv_reg_mr(r->pd, r->bytes, WINDOW, ACCESS_ALL);
 
 		if (mr) {
 			r->made++;
@@ -199,8 +200,8 @@ static void registration_races_with_removal(void **state)
 	scene_open(&scene, BAR2);
 	registrar.pd = scene.pair.device.pd;
 	registrar.bytes = scene.bar.bytes;
-	assert_int_equal(pthread_create(&thread, NULL, register_always,
-					&registrar), 0);
+	assert_int_equal(
+		pthread_create(&thread, NULL, register_always, &registrar), 0);
 	for (int i = 0; i < 12; i++) {
 		wait_for_more(&registrar.made, &registrar);
 		usleep(300 * i);

@@ -15,7 +15,7 @@
 #include "runner.h"
 #include "system.h"
 
-#define GIB (1ul << 30)
+#define GIB  (1ul << 30)
 #define SPAN 5001
 
 /* Where soft-RoCE's own table of an MR ends, or 0: beyond any BAR here. */
@@ -58,8 +58,8 @@ static void assert_refused(struct pair *pair, const struct memory *bar)
 	ssize_t size;
 
 	assert_true(log >= 0 && lseek(log, 0, SEEK_END) >= 0);
-	assert_null(ibv_reg_mr(pair->device.pd, bar->bytes, bar->size,
-			       ACCESS_ALL));
+	assert_null(
+		ibv_reg_mr(pair->device.pd, bar->bytes, bar->size, ACCESS_ALL));
 	assert_int_equal(errno, EFBIG);
 	while ((size = read(log, record, sizeof(record) - 1)) > 0) {
 		record[size] = '\0';

@@ -18,8 +18,8 @@
 #include "system.h"
 
 #define MODULE "p2pmr_test_remap"
-#define PAGES (WINDOW / PAGE)
-#define RAM 0	/* instead of a physical address */
+#define PAGES  (WINDOW / PAGE)
+#define RAM    0 /* instead of a physical address */
 
 /* Where the kernel has put a BAR. */
 static uint64_t physical_address(enum memory_kind kind)
@@ -29,7 +29,7 @@ static uint64_t physical_address(enum memory_kind kind)
 
 	pci_file(kind, "resource", path);
 	text = read_file(path);
-	line = strchr(strchr(text, '\n') + 1, '\n') + 1;	/* BAR 2 */
+	line = strchr(strchr(text, '\n') + 1, '\n') + 1; /* BAR 2 */
 	start = strtoull(line, NULL, 16);
 	free(text);
 	assert_true(start);
@@ -69,8 +69,8 @@ static void *map_pages(const uint64_t *pages, size_t count)
 		fail_msg("/dev/" MODULE ": %s", strerror(errno));
 	assert_int_equal(write(fd, pages, count * sizeof(*pages)),
 			 count * sizeof(*pages));
-	bytes = mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
-		     fd, 0);
+	bytes = mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+		     0);
 	if (bytes == MAP_FAILED)
 		fail_msg("mmap of %zu pages: %s", count, strerror(errno));
 	close(fd);
@@ -220,7 +220,8 @@ static void uio(void **state)
 	(void)state;
 	load(WINDOW);
 	pipe = popen("basename $(dirname $(grep -lx p2pmr_test "
-		     "/sys/class/uio/*/name))", "r");
+		     "/sys/class/uio/*/name))",
+		     "r");
 	assert_non_null(pipe);
 	assert_int_equal(fscanf(pipe, "%15s", name), 1);
 	pclose(pipe);

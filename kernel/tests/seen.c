@@ -20,7 +20,7 @@
 #include "system.h"
 
 #define INSTANCE "/sys/kernel/tracing/instances/p2pmr-test"
-#define DEBUGFS "/sys/kernel/debug/p2pmr/"
+#define DEBUGFS	 "/sys/kernel/debug/p2pmr/"
 
 /* A trace buffer of the test's own, with the events of p2pmr alone. */
 static void trace_start(void)
@@ -66,8 +66,8 @@ static void region_open(struct seen_region *r, enum memory_kind kind)
 {
 	device_open(&r->device);
 	memory_map(&r->bar, kind, 5 * PAGE);
-	r->bar.mr = must_register(r->device.pd, r->bar.bytes, LENGTH,
-				  ACCESS_ALL);
+	r->bar.mr =
+		must_register(r->device.pd, r->bar.bytes, LENGTH, ACCESS_ALL);
 }
 
 static void region_close(struct seen_region *r)
@@ -122,9 +122,10 @@ static void trace_of_a_mixed_region(void **state)
 	memory.mr = must_register(device.pd, memory.bytes, 3 * PAGE,
 				  IBV_ACCESS_REMOTE_READ);
 	text = trace_end();
-	snprintf(line, sizeof(line),
-		 "p2pmr_register: pid=%d start=%#lx length=%lu device_bytes=%lu segments=2 write=0",
-		 getpid(), (unsigned long)memory.bytes, 3 * PAGE, 2 * PAGE);
+	snprintf(
+		line, sizeof(line),
+		"p2pmr_register: pid=%d start=%#lx length=%lu device_bytes=%lu segments=2 write=0",
+		getpid(), (unsigned long)memory.bytes, 3 * PAGE, 2 * PAGE);
 	assert_once(text, line);
 	free(text);
 	memory_release(&memory);
@@ -285,7 +286,7 @@ static unsigned int log_refusals(int fd, char line[1024])
 
 /* What other tests had refused may have used up what the log takes. */
 #define LOG_INTERVAL 5
-#define LOG_BURST 10
+#define LOG_BURST    10
 
 static void one_line_for_a_refusal(void **state)
 {

@@ -55,8 +55,7 @@ char *read_file(const char *path)
 	return text;
 }
 
-void pci_file(enum memory_kind kind, const char *name,
-		   char path[PATH_SIZE])
+void pci_file(enum memory_kind kind, const char *name, char path[PATH_SIZE])
 {
 	const char *bar = bar_path(kind);
 
@@ -119,13 +118,12 @@ void soft_roce_add(const char *name, const char *netdev, const char *address)
 	shell("ip link delete %s 2>/dev/null", netdev);
 	assert_true(shell("ip link add %s type dummy", netdev));
 	if (address)
-		assert_true(shell("ip address add %s/24 dev %s", address,
-				  netdev));
+		assert_true(
+			shell("ip address add %s/24 dev %s", address, netdev));
 	else
 		assert_true(shell("ip link set %s addrgenmode none", netdev));
 	assert_true(shell("ip link set %s up", netdev));
-	assert_true(shell("rdma link add %s type rxe netdev %s", name,
-			  netdev));
+	assert_true(shell("rdma link add %s type rxe netdev %s", name, netdev));
 }
 
 void soft_roce_delete(const char *name, const char *netdev)

@@ -21,8 +21,7 @@ char *read_file(const char *path);
 
 /* ".../0000:02:00.0/NAME" for the function of a BAR. */
 #define PATH_SIZE 256
-void pci_file(enum memory_kind kind, const char *name,
-		   char path[PATH_SIZE]);
+void pci_file(enum memory_kind kind, const char *name, char path[PATH_SIZE]);
 /* "0000:02:00.0" */
 void pci_address(enum memory_kind kind, char address[32]);
 /* Binds the function to a driver that is loaded; "" leaves it without one. */

@@ -26,7 +26,7 @@ struct vfio {
 	int container;
 	int group;
 	int device;
-	unsigned long long config;	/* where config space is in the file */
+	unsigned long long config; /* where config space is in the file */
 };
 
 static int open_group(void)
@@ -53,8 +53,8 @@ static unsigned long long region_offset(struct vfio *vfio, unsigned int index)
 	struct vfio_region_info info = { .argsz = sizeof(info),
 					 .index = index };
 
-	assert_int_equal(ioctl(vfio->device, VFIO_DEVICE_GET_REGION_INFO,
-			       &info), 0);
+	assert_int_equal(
+		ioctl(vfio->device, VFIO_DEVICE_GET_REGION_INFO, &info), 0);
 	return info.offset;
 }
 
@@ -63,11 +63,13 @@ static void set_memory_decoding(struct vfio *vfio, bool on)
 	uint16_t command;
 
 	assert_int_equal(pread(vfio->device, &command, 2,
-			       vfio->config + PCI_COMMAND), 2);
+			       vfio->config + PCI_COMMAND),
+			 2);
 	command &= ~PCI_COMMAND_MEMORY;
 	command |= on ? PCI_COMMAND_MEMORY : 0;
 	assert_int_equal(pwrite(vfio->device, &command, 2,
-				vfio->config + PCI_COMMAND), 2);
+				vfio->config + PCI_COMMAND),
+			 2);
 }
 
 static void vfio_open(struct vfio *vfio)
@@ -76,17 +78,19 @@ static void vfio_open(struct vfio *vfio)
 
 	assert_true(shell("modprobe -a vfio-pci vfio_iommu_type1"));
 	/* The lab's IOMMU remaps no interrupts, and the function has none. */
-	write_file("/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts",
-		   "1\n");
+	write_file(
+		"/sys/module/vfio_iommu_type1/parameters/allow_unsafe_interrupts",
+		"1\n");
 	pci_bind(BAR2, "vfio-pci");
 	pci_address(BAR2, address);
 	vfio->container = open("/dev/vfio/vfio", O_RDWR | O_CLOEXEC);
 	assert_true(vfio->container >= 0);
 	vfio->group = open_group();
 	assert_int_equal(ioctl(vfio->group, VFIO_GROUP_SET_CONTAINER,
-			       &vfio->container), 0);
-	assert_int_equal(ioctl(vfio->container, VFIO_SET_IOMMU,
-			       VFIO_TYPE1v2_IOMMU), 0);
+			       &vfio->container),
+			 0);
+	assert_int_equal(
+		ioctl(vfio->container, VFIO_SET_IOMMU, VFIO_TYPE1v2_IOMMU), 0);
 	vfio->device = ioctl(vfio->group, VFIO_GROUP_GET_DEVICE_FD, address);
 	if (vfio->device < 0)
 		fail_msg("%s: %s", address, strerror(errno));
