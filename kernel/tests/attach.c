@@ -16,6 +16,7 @@
 #include "child.h"
 #include "modules.h"
 #include "peer.h"
+#include "plain.h"
 #include "revoked.h"
 #include "runner.h"
 #include "system.h"
@@ -207,64 +208,15 @@ static void deleted_under_region(void **state)
 	modules_load();
 }
 
-/* Device and PD, without an address to reach it by. */
-struct plain {
-	struct ibv_context *context;
-	struct ibv_pd *pd;
-};
-
-static bool plain_open(struct plain *plain, const char *name)
-{
-	struct ibv_device **list = ibv_get_device_list(NULL);
-
-	plain->context = NULL;
-	for (int i = 0; list && list[i]; i++)
-		if (!strcmp(ibv_get_device_name(list[i]), name))
-			plain->context = ibv_open_device(list[i]);
-	if (list)
-		ibv_free_device_list(list);
-	if (!plain->context)
-		return false;
-	plain->pd = ibv_alloc_pd(plain->context);
-	assert_non_null(plain->pd);
-	return true;
-}
-
-static void plain_close(struct plain *plain)
-{
-	assert_int_equal(ibv_dealloc_pd(plain->pd), 0);
-	assert_int_equal(ibv_close_device(plain->context), 0);
-}
-
-/* 0, an errno, or -1 if the device is not there for this process. */
-static int attempt(const char *name, enum memory_kind kind)
-{
-	struct plain plain;
-	struct memory memory;
-	int error = 0;
-
-	if (!plain_open(&plain, name))
-		return -1;
-	memory_map(&memory, kind, WINDOW);
-	memory.mr = ibv_reg_mr(plain.pd, memory.bytes, WINDOW, ACCESS_ALL);
-	if (!memory.mr)
-		error = errno;
-	else if (kind != HOST)
-		assert_int_equal(ranges_of(getpid(), "live"), 1);
-	memory_release(&memory);
-	plain_close(&plain);
-	return error;
-}
-
 static void without_address(void **state)
 {
 	(void)state;
 	soft_roce_add(SECOND, SECOND_NETDEV, NULL);
 	assert_false(shell("ip -oneline address show dev %s | grep inet",
 			   SECOND_NETDEV));
-	assert_int_equal(attempt(SECOND, HOST), 0);
-	assert_int_equal(attempt(SECOND, BAR), 0);
-	assert_int_equal(attempt(SECOND, BAR2_WC), 0);
+	assert_int_equal(try_register_on(SECOND, HOST), 0);
+	assert_int_equal(try_register_on(SECOND, BAR), 0);
+	assert_int_equal(try_register_on(SECOND, BAR2_WC), 0);
 	soft_roce_delete(SECOND, SECOND_NETDEV);
 }
 
