@@ -12,7 +12,7 @@ from lab.errors import LabError
 def prefix():
     # Nothing of it outlives the lab: what is half-made has no maker then.
     command = ["setpriv", "--pdeathsig", "KILL", "--",
-               "unshare", "--mount", "--pid", "--fork", "--kill-child"]
+               "unshare", "--mount", "--pid", "--mount-proc", "--fork", "--kill-child"]
     if os.geteuid() != 0:
         command += ["--map-root-user", "--map-auto"]
     return command + ["--"]

@@ -19,7 +19,9 @@ PACKAGES = (
     "udev", "python3",
 )
 
-KERNEL_PACKAGES = ("linux-image-amd64", "linux-headers-amd64")
+# The kernel depends on a generator of initramfs. The lab has its own initramfs, and
+# this generator is the one that can be told not to run (see tree.py).
+KERNEL_PACKAGES = ("linux-image-amd64", "linux-headers-amd64", "initramfs-tools")
 
 # Files that no guest reads. Later lines win, as in dpkg's own configuration.
 FILE_FILTERS = (

@@ -5,6 +5,7 @@ to compile in at host speed, and as a disk image that guests start from."""
 import json
 import os
 import platform
+import shlex
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +22,6 @@ BACKPORTS_PREFERENCE = """\
 Package: linux-image-* linux-headers-* linux-kbuild-* linux-modules-* linux-binary-* linux-base*
 Pin: release n={suite}-backports
 Pin-Priority: 990
-"""
-# The lab boots with its own initramfs: one generator is as good as the other
-# for apt, and this one is the smaller.
-NO_DRACUT = """\
-Package: dracut*
-Pin: release *
-Pin-Priority: -1
 """
 
 
@@ -105,21 +99,19 @@ def _make(target, folder):
 def _bootstrap(target, folder):
     source = mirror()
     suites = [target.suite] + ([f"{target.suite}-backports"] if target.backports else [])
-    preferences = folder / "preferences"
-    preferences.write_text(
-        (BACKPORTS_PREFERENCE.format(suite=target.suite) if target.backports else "")
-        + "\n" + NO_DRACUT, encoding="utf-8")
     command = [
         "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
         "--include=" + ",".join(targets.PACKAGES + targets.KERNEL_PACKAGES),
         '--aptopt=APT::Install-Recommends "false"',
-        f"--setup-hook=mkdir -p \"$1/etc/apt/preferences.d\" && "
-        f"cp '{preferences}' \"$1/etc/apt/preferences.d/lab\"",
     ]
+    if target.backports:
+        preference = BACKPORTS_PREFERENCE.format(suite=target.suite)
+        command.append('--setup-hook=mkdir -p "$1/etc/apt/preferences.d" && '
+                       f'echo {shlex.quote(preference)} >"$1/etc/apt/preferences.d/lab"')
     command += [f"--dpkgopt={line}" for line in targets.FILE_FILTERS]
     command += [target.suite, str(folder / "root")]
     command += [f"deb {source} {suite} main" for suite in suites]
-    # Keeps the kernel packages from generating an initramfs: the lab has its own.
+    # INITRD=No keeps initramfs-tools from making an initramfs that nobody would use.
     namespace.run(command, env={**os.environ, "INITRD": "No", "LC_ALL": "C.UTF-8"})
 
 
