@@ -69,11 +69,11 @@ static void heir(int socket, void *argument)
 
 	assert_false(reading_faults(bytes));
 	meet(socket);
-	meet(socket);	/* the function has left */
+	meet(socket); /* the function has left */
 	assert_true(reading_faults(bytes));
 	assert_true(writing_faults(bytes + PAGE, 0xcc));
 	meet(socket);
-	meet(socket);	/* it is back */
+	meet(socket); /* it is back */
 	assert_true(reading_faults(bytes));
 	meet(socket);
 }

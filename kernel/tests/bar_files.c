@@ -18,7 +18,7 @@
 #include "modules.h"
 
 #define READ_WRITE (PROT_READ | PROT_WRITE)
-#define BARS 6
+#define BARS	   6
 
 static bool exists(const char *path)
 {
@@ -195,15 +195,15 @@ static void bad_ranges(void **state)
 		size_t offset, length;
 		int error;
 	} bad[] = {
-		{ size, PAGE, EINVAL },		/* just behind */
-		{ 0, size + PAGE, EINVAL },	/* too long */
+		{ size, PAGE, EINVAL },	    /* just behind */
+		{ 0, size + PAGE, EINVAL }, /* too long */
 		{ size - PAGE, 2 * PAGE, EINVAL },
 		{ PAGE, size, EINVAL },
 		{ 1ull << 62, PAGE, EINVAL },
 		{ -2 * PAGE, PAGE, EINVAL },	/* the last page of any file */
-		{ -PAGE, 2 * PAGE, EOVERFLOW },	/* wraps around */
+		{ -PAGE, 2 * PAGE, EOVERFLOW }, /* wraps around */
 		{ -size, 2 * size, EOVERFLOW },
-		{ 100, PAGE, EINVAL },		/* not at a page */
+		{ 100, PAGE, EINVAL }, /* not at a page */
 		{ 0, 0, EINVAL },
 	};
 	void *mapped;

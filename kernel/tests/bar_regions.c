@@ -24,7 +24,7 @@
 #include "revoked.h"
 
 #define READ_WRITE (PROT_READ | PROT_WRITE)
-#define NOBODY 65534
+#define NOBODY	   65534
 
 static void rdma_both_ways(void **state)
 {
@@ -38,8 +38,8 @@ static void rdma_both_ways(void **state)
 	memory_map(&host, HOST, WINDOW);
 	memory_register(&host, pair.device.pd);
 	bar = (struct memory){ .kind = *kind, .size = WINDOW };
-	bar.bytes = bar_mmap(*kind, NULL, WINDOW, READ_WRITE, MAP_SHARED,
-			     3 * PAGE);
+	bar.bytes =
+		bar_mmap(*kind, NULL, WINDOW, READ_WRITE, MAP_SHARED, 3 * PAGE);
 	assert_true(bar.bytes != MAP_FAILED);
 	memory_register(&bar, pair.device.pd);
 	for (enum operation o = WRITE; o <= SEND_IMM; o++) {
@@ -175,8 +175,8 @@ static void lonely_scene_open(struct scene *scene, int access)
 	scene->bar.bytes = bar_mmap(BAR, lonely, WINDOW, READ_WRITE,
 				    MAP_SHARED | MAP_FIXED_NOREPLACE, 0);
 	assert_ptr_equal(scene->bar.bytes, lonely);
-	scene->bar.mr = must_register(scene->pair.device.pd, lonely, WINDOW,
-				      access);
+	scene->bar.mr =
+		must_register(scene->pair.device.pd, lonely, WINDOW, access);
 }
 
 /* The notifiers have no entries to tell of, and yet the region must go. */
@@ -242,11 +242,13 @@ static void read_only_open(void **state)
 	assert_int_equal(mprotect(mapped, PAGE, READ_WRITE), -1);
 	assert_int_equal(errno, EACCES);
 	assert_int_equal(try_register(device.pd, mapped, PAGE,
-				      IBV_ACCESS_LOCAL_WRITE), EACCES);
+				      IBV_ACCESS_LOCAL_WRITE),
+			 EACCES);
 	assert_int_equal(try_register(device.pd, mapped, PAGE, ACCESS_ALL),
 			 EACCES);
 	assert_int_equal(try_register(device.pd, mapped, PAGE,
-				      IBV_ACCESS_REMOTE_READ), 0);
+				      IBV_ACCESS_REMOTE_READ),
+			 0);
 	assert_int_equal(munmap(mapped, PAGE), 0);
 	close(fd);
 	device_close(&device);
@@ -279,11 +281,13 @@ static void registers_by_parameter(void **state)
 	assert_true(registers.bytes != MAP_FAILED);
 
 	assert_int_equal(try_register(pair.device.pd, registers.bytes,
-				      registers.size, ACCESS_ALL), EPERM);
+				      registers.size, ACCESS_ALL),
+			 EPERM);
 	allow_registers("Y");
 	/* The rest of the page is not the BAR's. */
 	assert_int_equal(try_register(pair.device.pd, registers.bytes,
-				      registers.size + 1, ACCESS_ALL), ENXIO);
+				      registers.size + 1, ACCESS_ALL),
+			 ENXIO);
 	memory_register(&registers, pair.device.pd);
 	/* The interrupt mask, of which one byte is read. */
 	*(volatile uint32_t *)registers.bytes = 0x5a;
@@ -300,7 +304,8 @@ static void registers_by_parameter(void **state)
 	*(volatile uint32_t *)registers.bytes = 0;
 	allow_registers("N");
 	assert_int_equal(try_register(pair.device.pd, registers.bytes,
-				      registers.size, ACCESS_ALL), EPERM);
+				      registers.size, ACCESS_ALL),
+			 EPERM);
 	assert_int_equal(ibv_dereg_mr(registers.mr), 0);
 	assert_int_equal(munmap(registers.bytes, PAGE), 0);
 	close(fd);

@@ -91,18 +91,22 @@ void function_bind(int function)
 
 	assert_int_equal(run_command(load), 0);
 	assert_int_equal(write_sysfs(function_file(function, "driver_override"),
-				     BAR_MODULE), 0);
+				     BAR_MODULE),
+			 0);
 	assert_int_equal(write_sysfs("/sys/bus/pci/drivers_probe",
-				     addresses[function]), 0);
+				     addresses[function]),
+			 0);
 	assert_true(function_is_bound(function));
 }
 
 void function_unbind(int function)
 {
 	assert_int_equal(write_sysfs(function_file(function, "driver/unbind"),
-				     addresses[function]), 0);
+				     addresses[function]),
+			 0);
 	assert_int_equal(write_sysfs(function_file(function, "driver_override"),
-				     "\n"), 0);
+				     "\n"),
+			 0);
 	assert_false(function_is_bound(function));
 }
 
@@ -125,7 +129,8 @@ struct bar_resource function_resource(int function, int bar)
 	assert_non_null(file);
 	for (int i = 0; i <= bar; i++)
 		assert_int_equal(fscanf(file, "%llx %llx %llx", &res.start,
-					&res.end, &res.flags), 3);
+					&res.end, &res.flags),
+				 3);
 	fclose(file);
 	return res;
 }

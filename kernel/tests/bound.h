@@ -15,7 +15,11 @@
 #define BAR_MODULE "p2pmr_bar"
 
 /* The functions, as host requests count them. */
-enum { FIRST, SECOND, FUNCTIONS };
+enum {
+	FIRST,
+	SECOND,
+	FUNCTIONS
+};
 
 /*
  * run_program() with the functions unbound and the module unloaded before and
@@ -43,7 +47,7 @@ int write_sysfs(const char *path, const char *text);
 struct bar_resource {
 	unsigned long long start, end, flags;
 };
-#define RESOURCE_MEMORY 0x200
+#define RESOURCE_MEMORY	      0x200
 #define RESOURCE_PREFETCHABLE 0x2000
 struct bar_resource function_resource(int function, int bar);
 
