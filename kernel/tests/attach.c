@@ -169,7 +169,7 @@ static struct deletion delete_under(enum memory_kind kind)
 		execlp("rdma", "rdma", "link", "delete", SECOND, NULL);
 		_exit(127);
 	}
-	waited = !has_ended(deleter, 40);
+	waited = !has_ended(deleter, 80);
 	/* Revoked, or, where the kernel takes all from the process, gone. */
 	assert_int_equal(ranges_of(child.pid, "live"), 0);
 	meet(child.socket);

@@ -11,6 +11,7 @@
 #include "peer.h"
 #include "revoked.h"
 #include "runner.h"
+#include "system.h"
 
 /* The network device that rxe0 was made on. */
 static void parent_of_device(char name[32])
@@ -37,7 +38,6 @@ static void delete_device(int socket, void *argument)
 	meet(socket);
 }
 
-/* Addresses appear a little after the device; the tests need one. */
 static void make_device(const char *parent)
 {
 	const char *const argv[] = {
@@ -46,7 +46,14 @@ static void make_device(const char *parent)
 	};
 
 	assert_int_equal(run_command(argv), 0);
-	sleep(1);
+}
+
+/* However long the deletion takes to get there: revoked, or all is gone. */
+static void wait_not_live(pid_t pid)
+{
+	for (int i = 0; ranges_of(pid, "live") && i < 200; i++)
+		usleep(100 * 1000);
+	assert_int_equal(ranges_of(pid, "live"), 0);
 }
 
 static void hold_region(int socket, void *argument)
@@ -68,7 +75,7 @@ static void hold_region(int socket, void *argument)
 	t.rkey = scene.bar.mr->rkey;
 	assert_int_not_equal(try_transfer(&scene.pair.near, &t),
 			     IBV_WC_SUCCESS);
-	ibv_dereg_mr(scene.bar.mr);
+	assert_int_equal(ibv_dereg_mr(scene.bar.mr), 0);
 	meet(socket); /* tried and deregistered */
 }
 
@@ -83,8 +90,9 @@ static void device_deleted(void **state)
 	parent_of_device(parent);
 	child_start(&user, hold_region, NULL);
 	meet(user.socket);
+	assert_int_equal(ranges_of(user.pid, "live"), 1);
 	child_start(&remover, delete_device, NULL);
-	sleep(1);
+	wait_not_live(user.pid);
 	send_message(user.socket, "g", 1);
 	meet(user.socket);
 	child_finish(&user);

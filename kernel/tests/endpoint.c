@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "runner.h"
 
@@ -15,7 +16,7 @@
 #define QUEUE_DEPTH 64
 #define DEADLINE_MS 20000
 
-static int find_ipv4_gid(struct ibv_context *context, union ibv_gid *gid)
+static int try_ipv4_gid(struct ibv_context *context, union ibv_gid *gid)
 {
 	static const uint8_t mapped[12] = { [10] = 0xff, [11] = 0xff };
 	struct ibv_gid_entry entry;
@@ -29,8 +30,21 @@ static int find_ipv4_gid(struct ibv_context *context, union ibv_gid *gid)
 		*gid = entry.gid;
 		return i;
 	}
-	fail_msg("the device has no RoCE v2 GID of an IPv4 address");
 	return -1;
+}
+
+/* The addresses of a new device appear some time after it. */
+static int find_ipv4_gid(struct ibv_context *context, union ibv_gid *gid)
+{
+	int index = try_ipv4_gid(context, gid);
+
+	for (int i = 0; index < 0 && i < DEADLINE_MS / 100; i++) {
+		usleep(100 * 1000);
+		index = try_ipv4_gid(context, gid);
+	}
+	if (index < 0)
+		fail_msg("the device has no RoCE v2 GID of an IPv4 address");
+	return index;
 }
 
 void device_open(struct device *device)
@@ -135,7 +149,8 @@ void queue_connect(struct queue *queue, uint32_t peer_qp_num)
 	struct ibv_qp_attr to_rts = {
 		.qp_state = IBV_QPS_RTS,
 		.sq_psn = FIRST_PSN,
-		.timeout = 16,
+		/* Half a second: a CPU of a busy host may be away for some time. */
+		.timeout = 17,
 		/* 7 is for ever in rxe, and a dead peer has to show. */
 		.retry_cnt = 6,
 		.rnr_retry = 7,

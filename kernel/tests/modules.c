@@ -39,7 +39,7 @@ void expect_references(const char *module, int expected)
 {
 	int count = module_references(module);
 
-	for (int tries = 0; count != expected && tries < 100; tries++) {
+	for (int tries = 0; count != expected && tries < 400; tries++) {
 		usleep(50 * 1000);
 		count = module_references(module);
 	}

@@ -107,7 +107,7 @@ static void device_elsewhere(void **state)
 /* The kernel takes namespaces of dead processes apart when it has time. */
 static bool set_mode(const char *mode)
 {
-	for (int i = 0; i < 50; i++) {
+	for (int i = 0; i < 100; i++) {
 		if (shell("rdma system set netns %s 2>/dev/null", mode))
 			return true;
 		usleep(200 * 1000);
@@ -165,7 +165,7 @@ static void exclusive(void **state)
 	assert_int_equal(there.host, moved ? 0 : -1);
 	assert_int_equal(there.bar, there.host);
 	/* Of a namespace that goes, the devices come back. */
-	for (int i = 0; !rdma_device_exists(SECOND) && i < 50; i++)
+	for (int i = 0; !rdma_device_exists(SECOND) && i < 200; i++)
 		usleep(100 * 1000);
 	here = try_both(SECOND);
 	assert_int_equal(here.host, 0);

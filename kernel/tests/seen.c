@@ -240,7 +240,9 @@ static void trace_of_a_deleted_device(void **state)
 	trace_start();
 	child_start(&child, hold_and_exit, NULL);
 	receive_message(child.socket, &start, sizeof(start));
-	assert_true(shell("rdma link delete rxe1 & sleep 2"));
+	assert_true(shell("rdma link delete rxe1 &"));
+	for (int i = 0; counter("revoked_importer") == before && i < 200; i++)
+		usleep(100 * 1000);
 	meet(child.socket);
 	child_finish(&child);
 	text = trace_end();
@@ -249,7 +251,7 @@ static void trace_of_a_deleted_device(void **state)
 	assert_once(text, line);
 	assert_int_equal(counter("revoked_importer"), before + 1);
 	free(text);
-	for (int i = 0; rdma_device_exists("rxe1") && i < 50; i++)
+	for (int i = 0; rdma_device_exists("rxe1") && i < 200; i++)
 		usleep(100 * 1000);
 	assert_true(shell("ip link delete dummy1"));
 }

@@ -260,7 +260,7 @@ static void unbind_revokes(void **state)
 		execl("/bin/sh", "sh", "-c", command, NULL);
 		_exit(127);
 	}
-	for (int i = 0; !ranges_of(getpid(), "revoked") && i < 100; i++)
+	for (int i = 0; !ranges_of(getpid(), "revoked") && i < 400; i++)
 		usleep(50 * 1000);
 	assert_int_equal(ranges_of(getpid(), "revoked"), 1);
 	assert_revoked(&scene);
