@@ -2,6 +2,7 @@
 """Judging how a guest ended: its status counts only if it ended in order and its
 kernel log is clean. What was wrong is told with the lines that show it."""
 
+import contextlib
 import tempfile
 import time
 
@@ -33,7 +34,11 @@ def explanation(target, outcome, bad):
     text += quoted(outcome.hang.splitlines())
     if outcome.qemu_output:
         text += ["QEMU says:", *quoted(outcome.qemu_output.splitlines())]
-    text.append(f"whole kernel log: {keep_log(target, outcome)}")
+    try:
+        text.append(f"whole kernel log: {keep_log(target, outcome)}")
+    except OSError as error:
+        # What is wrong with the guest counts more than that.
+        text.append(f"the whole kernel log could not be kept: {error}")
     return "\n".join(text)
 
 
@@ -49,7 +54,15 @@ def keep_log(target, outcome):
             "w", dir=folder, prefix=time.strftime(f"{target}-%Y%m%d-%H%M%S-"),
             suffix=".log", delete=False, encoding="utf-8") as handle:
         handle.write(outcome.log + outcome.hang)
-    kept = sorted(folder.iterdir(), key=lambda path: path.stat().st_mtime)
-    for old in kept[:-LOGS_KEPT]:
-        old.unlink(missing_ok=True)
+    _prune(folder)
     return handle.name
+
+
+def _prune(folder):
+    """Removes the oldest logs. Another run may be doing so at the same time."""
+    ages = []
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            ages.append((path.stat().st_mtime, path))
+    for _, path in sorted(ages)[:-LOGS_KEPT]:
+        path.unlink(missing_ok=True)
