@@ -12,7 +12,9 @@ import subprocess
 import time
 from dataclasses import dataclass
 
+from lab.errors import LabError
 from lab.hostport import HostPort
+from lab.progress import Step
 from lab.qemu import Slots
 from lab.qmp import Monitor
 from lab.streams import Lines, MarkedStream
@@ -20,7 +22,10 @@ from lab.streams import Lines, MarkedStream
 BOOT_SECONDS = 120
 # From the command's end to the end of the streams and of the kernel log.
 ENDING_SECONDS = 30
-SYSRQ_SECONDS = 6
+# After so long without a word the guest is taken to have said all; it is listened to
+# for so long if it does not fall silent.
+SILENCE_SECONDS = 5
+LISTEN_SECONDS = 20
 # How long the guest may take to make room for what the lab sends it.
 SEND_SECONDS = 10
 
@@ -60,6 +65,7 @@ class Guest:
         self._trouble = ""
         self._log_before_hang = None
         self._phase = "boot"
+        self._booting = Step("booting the guest")
         self._deadline = 0
 
     def run(self, machine):
@@ -67,9 +73,11 @@ class Guest:
         process = self._start(machine)
         self._monitor = Monitor(self._sockets["qmp"])
         self._host_port = HostPort(machine.bars, Slots(machine, self._monitor))
+        self._booting.start()
         try:
             self._serve(process)
         finally:
+            self._booting.end("stopped")
             _stop(process)
             self._drain()
             self._selector.close()
@@ -103,9 +111,9 @@ class Guest:
         for end in theirs.values():
             end.close()
         for name, connection in self._sockets.items():
+            connection.settimeout(SEND_SECONDS)
             if name != "qmp":
                 self._selector.register(connection, selectors.EVENT_READ, name)
-                connection.settimeout(SEND_SECONDS)
         self._deadline = time.monotonic() + BOOT_SECONDS
         return process
 
@@ -173,6 +181,7 @@ class Guest:
     def _control(self, line):
         word, _, rest = line.partition(" ")
         if word == "ready":
+            self._booting.end("done")
             self._phase = "command"
             self._deadline = time.monotonic() + self._timeout
             for source in self._inputs:
@@ -193,18 +202,26 @@ class Guest:
         }[self._phase]
         self._log_before_hang = len(self.log)
         for letter in b"wl":
-            self._monitor.command("chardev-send-break", id="console")
+            self._ask_machine("chardev-send-break", id="console")
             self._send("console", bytes([letter]))
-            self._listen(SYSRQ_SECONDS / 2)
+            self._listen()
         if len(self.log) == self._log_before_hang:
             # No interrupt gets through; a non-maskable one makes the kernel panic.
-            self._monitor.command("inject-nmi")
-            self._listen(SYSRQ_SECONDS)
+            self._ask_machine("inject-nmi")
+            self._listen()
 
-    def _listen(self, seconds):
-        end = time.monotonic() + seconds
+    def _ask_machine(self, command, **arguments):
+        # QEMU may hang itself, or go just now: the guest is broken all the same.
+        with contextlib.suppress(LabError, OSError, ValueError):
+            self._monitor.command(command, **arguments)
+
+    def _listen(self):
+        end = time.monotonic() + LISTEN_SECONDS
         while time.monotonic() < end:
-            for key, _ in self._selector.select(end - time.monotonic()):
+            events = self._selector.select(SILENCE_SECONDS)
+            if not events:
+                return
+            for key, _ in events:
                 if not self._receive(key):
                     return
 

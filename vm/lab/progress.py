@@ -15,7 +15,8 @@ def say(text):
 
 
 class Step:
-    """`with Step("trixie: root tree"):` announces itself when it turns out long."""
+    """`with Step("trixie: root tree"):` announces itself when it turns out long.
+    A step that is no block of code has start(), and an end() that may come again."""
 
     def __init__(self, name):
         self.name = name
@@ -24,17 +25,24 @@ class Step:
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self):
-        self._start = time.monotonic()
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(self, kind, error, trace):
+        self.end("done" if kind is None else "stopped")
+        return False
+
+    def start(self):
+        self._start = time.monotonic()
+        self._thread.start()
+
+    def end(self, result):
+        if self._over.is_set():
+            return
         self._over.set()
         self._thread.join()
         if self._announced:
-            result = "done" if kind is None else "stopped"
             self._write(f"{result} after {self.elapsed():.0f} s", last=True)
-        return False
 
     def elapsed(self):
         return time.monotonic() - self._start
@@ -50,7 +58,8 @@ class Step:
 
     def _write(self, state, last=False):
         if sys.stderr.isatty():
-            sys.stderr.write(f"\r\033[Klab: {self.name} {state}" + ("\n" if last else ""))
+            # A terminal of the guest's does not return to the first column by itself.
+            sys.stderr.write(f"\r\033[Klab: {self.name} {state}" + ("\r\n" if last else ""))
             sys.stderr.flush()
         else:
             say(f"lab: {self.name} {state}")
