@@ -7,6 +7,8 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 
+from lab.errors import UsageError
+
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 _WORDS = {PASSED: "ok  ", FAILED: "FAIL", SKIPPED: "skip"}
 _COLOURS = {PASSED: "32", FAILED: "31;1", SKIPPED: "33"}
@@ -25,11 +27,16 @@ class Result:
 
 
 class Report:
-    """Collects results and prints them."""
+    """Collects results and prints them; json_file, if any, gets them at the end."""
 
-    def __init__(self):
+    def __init__(self, json_file=None):
         self._start = time.monotonic()
         self._results = []
+        # Whether it can be written must be known before the tests have run.
+        try:
+            self._json = open(json_file, "w", encoding="utf-8") if json_file else None
+        except OSError as error:
+            raise UsageError(f"--json {json_file}: {error.strerror}") from error
 
     def add(self, result):
         self._results.append(result)
@@ -46,19 +53,19 @@ class Report:
     def note(self, text):
         self._print(text)
 
-    def close(self, json_file=None):
+    def close(self):
         """Prints the closing line; returns the exit status."""
         counts = {kind: sum(result.result == kind for result in self._results)
                   for kind in (PASSED, FAILED, SKIPPED)}
-        if json_file:
-            with open(json_file, "w", encoding="utf-8") as handle:
-                json.dump({**counts, "seconds": round(self._elapsed(), 1),
-                           "tests": [asdict(result) for result in self._results]},
-                          handle, indent=2)
         closing = f"{counts[PASSED]} passed, {counts[FAILED]} failed"
         if counts[SKIPPED]:
             closing += f", {counts[SKIPPED]} skipped"
         print(closing, flush=True)
+        if self._json:
+            with self._json as handle:
+                json.dump({**counts, "seconds": round(self._elapsed(), 1),
+                           "tests": [asdict(result) for result in self._results]},
+                          handle, indent=2)
         return 1 if counts[FAILED] else 0
 
     def _elapsed(self):

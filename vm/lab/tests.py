@@ -22,7 +22,7 @@ def run(only, everything, patterns, list_only, json_file):
     complete = bool(only) or everything
     if list_only:
         return _print_list(chosen_targets, complete, patterns)
-    report, count = Report(), 0
+    report, count = Report(json_file), 0
     for target in chosen_targets:
         project, tests = _built(target)
         tests = testlist.chosen(testlist.matching(tests, patterns), target, complete)
@@ -34,7 +34,7 @@ def run(only, everything, patterns, list_only, json_file):
                 report.add(_run_on_host(target, test))
     if not count:
         raise UsageError(f"test: nothing matches {' '.join(patterns)}")
-    return report.close(json_file)
+    return report.close()
 
 
 def _default_first():
