@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 from lab import namespace
+from lab.errors import LabError
 from lab.progress import Step
 
 LOCKS = "locks"
@@ -19,7 +20,11 @@ LOCKS = "locks"
 def root():
     base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     path = Path(base) / "p2pmr"
-    path.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LabError(f"no cache at {path}: {error.strerror} (XDG_CACHE_HOME chooses "
+                       "another folder for it)") from error
     return path
 
 

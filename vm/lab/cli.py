@@ -38,6 +38,9 @@ def main(arguments):
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
+        if not arguments:
+            _parser().print_help(sys.stderr)
+            return errors.USAGE
         options = _parser().parse_args(arguments)
         return options.function(options)
     except errors.LabError as error:
@@ -48,7 +51,8 @@ def main(arguments):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return errors.FAILED
     except OSError as error:
-        say(f"lab: {error}")
+        where = f"{error.filename}: " if error.filename else ""
+        say(f"lab: {where}{error.strerror or error}")
         return errors.FAILED
     except KeyboardInterrupt:
         say("lab: interrupted")

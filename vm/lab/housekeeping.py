@@ -9,7 +9,8 @@ from lab.progress import Step, say
 
 
 def show_targets(as_json):
-    rows = [_describe(target) for target in targets.TARGETS]
+    with cache.in_use():
+        rows = [_describe(target) for target in targets.TARGETS]
     if as_json:
         print(json.dumps(rows, indent=2))
         return 0

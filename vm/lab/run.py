@@ -48,9 +48,9 @@ def prepared(request):
     """Yields (machine, token): a machine ready to be run once, and the token that
     ends its streams."""
     with cache.in_use(), _temporary_folder() as folder:
+        bars = _bar_files(folder, request.bar_size)
         made = tree.get(request.target)
         project = build.get(made) if request.project is None else request.project
-        bars = _bar_files(folder, request.bar_size)
         token = secrets.token_hex(16)
         files = _settings(request, bars, token, bool(project))
         archive = folder / "initramfs.cpio"
@@ -98,10 +98,14 @@ def _bar_files(folder, size):
     if chosen:
         paths[0] = Path(chosen).absolute()
         if paths[0].exists() and paths[0].stat().st_size > size:
-            raise UsageError(f"{chosen} is larger than the BAR ({size} bytes)")
+            raise UsageError(f"P2PMR_BAR_FILE: {chosen} is larger than the BAR ({size} bytes)")
     for path in paths:
-        with open(path, "ab") as handle:
-            handle.truncate(size)
+        try:
+            with open(path, "ab") as handle:
+                handle.truncate(size)
+        except OSError as error:
+            setting = "P2PMR_BAR_FILE" if path == paths[0] and chosen else "TMPDIR"
+            raise UsageError(f"{setting}: no BAR in {path}: {error.strerror}") from error
     return paths
 
 

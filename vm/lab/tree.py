@@ -112,7 +112,11 @@ def _bootstrap(target, folder):
     command += [target.suite, str(folder / "root")]
     command += [f"deb {source} {suite} main" for suite in suites]
     # INITRD=No keeps initramfs-tools from making an initramfs that nobody would use.
-    namespace.run(command, env={**os.environ, "INITRD": "No", "LC_ALL": "C.UTF-8"})
+    try:
+        namespace.run(command, env={**os.environ, "INITRD": "No", "LC_ALL": "C.UTF-8"})
+    except LabError as error:
+        raise LabError(f"{target.name}: no root tree from {source} (if it cannot be "
+                       f"reached, name another mirror in P2PMR_MIRROR)\n{error}") from error
 
 
 def mirror():
