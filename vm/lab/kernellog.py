@@ -103,7 +103,7 @@ def bad_reports(text, exceptions=None):
 
 
 def listed_exceptions():
-    entries = json.loads(EXCEPTIONS_FILE.read_text(encoding="utf-8"))
+    entries = json.loads(EXCEPTIONS_FILE.read_text(encoding="utf-8"))["exceptions"]
     return [{"title": entry["title"], "stack": entry["stack"]} for entry in entries]
 
 
