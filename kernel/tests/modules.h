@@ -24,7 +24,7 @@ void expect_references(const char *module, int expected);
 
 /* modprobe of both modules; must succeed. */
 void modules_load(void);
-/* modprobe -r of both modules; must succeed. */
+/* rmmod of both modules; must succeed. */
 void modules_unload(void);
 /* rmmod of one module; true if the kernel did it. */
 bool module_try_remove(const char *module);
