@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "ground.h"
+
 #define EXIT_SKIPPED 77
 
 static bool skipped;
@@ -45,17 +47,27 @@ static int list_tests(const struct test *tests, size_t count)
 	return EXIT_SUCCESS;
 }
 
+/* cmocka calls it after a failed test as well. */
+static int restore(void **state)
+{
+	(void)state;
+	ground_restore();
+	return 0;
+}
+
 static int run_one(const struct test *test)
 {
 	const struct CMUnitTest unit[] = { {
 		.name = test->name,
 		.test_func = test->run,
+		.teardown_func = restore,
 		.initial_state = (void *)(uintptr_t)test->param,
 	} };
 	int failed;
 
 	/* A crash or a kill must not swallow what was printed before it. */
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	ground_remember();
 
 	failed = cmocka_run_group_tests_name(test->name, unit, NULL, NULL);
 	if (failed)
