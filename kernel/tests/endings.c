@@ -68,37 +68,53 @@ static void wait_end(struct child *child)
 		assert_int_equal(WTERMSIG(status), SIGKILL);
 }
 
+/* A process that owns a region, and how this one reaches it. */
+struct owned {
+	struct child owner;
+	struct peer peer;
+	struct memory local;
+	struct region region;
+};
+
+static void owned_open(struct owned *o, void (*run)(int, void *),
+		       void *argument, size_t size)
+{
+	child_start(&o->owner, run, argument);
+	peer_open(&o->peer, o->owner.socket);
+	memory_map(&o->local, HOST, size);
+	memory_register(&o->local, o->peer.device.pd);
+	o->region = learn_region(&o->peer);
+}
+
+static void owned_close(struct owned *o)
+{
+	memory_release(&o->local);
+	peer_close(&o->peer);
+}
+
 static void leaves_nothing(void **state)
 {
 	int before = module_references(VERBS_MODULE);
 	static uint8_t planted[WINDOW], seen[WINDOW];
-	struct region region;
-	struct memory local;
-	struct child child;
-	struct peer peer;
+	struct owned o;
 
-	child_start(&child, register_and_end, *state);
-	peer_open(&peer, child.socket);
-	memory_map(&local, HOST, WINDOW);
-	memory_register(&local, peer.device.pd);
-	region = learn_region(&peer);
-	assert_status(peer_transfer(&peer, IBV_WR_RDMA_WRITE, &local, &region,
-				    0, WINDOW),
+	owned_open(&o, register_and_end, *state, WINDOW);
+	assert_status(peer_transfer(&o.peer, IBV_WR_RDMA_WRITE, &o.local,
+				    &o.region, 0, WINDOW),
 		      IBV_WC_SUCCESS);
 	assert_true(module_references(VERBS_MODULE) > before);
-	meet(child.socket);
-	wait_end(&child);
+	meet(o.owner.socket);
+	wait_end(&o.owner);
 
 	pattern_fill(planted, WINDOW, 5);
 	host_write(0, 0, planted, WINDOW);
-	assert_int_not_equal(peer_transfer(&peer, IBV_WR_RDMA_WRITE, &local,
-					   &region, 0, WINDOW),
+	assert_int_not_equal(peer_transfer(&o.peer, IBV_WR_RDMA_WRITE, &o.local,
+					   &o.region, 0, WINDOW),
 			     IBV_WC_SUCCESS);
 	host_read(0, 0, seen, WINDOW);
 	assert_bytes(seen, planted, WINDOW, "file behind the BAR");
 	expect_references(VERBS_MODULE, before);
-	memory_release(&local);
-	peer_close(&peer);
+	owned_close(&o);
 
 	modules_unload();
 	modules_load();
@@ -136,36 +152,28 @@ static void address_space_gone_file_held(void **state)
 {
 	int before = module_references(VERBS_MODULE);
 	static uint8_t planted[WINDOW], seen[WINDOW];
-	struct region region;
-	struct memory local;
-	struct child child;
-	struct peer peer;
+	struct owned o;
 	int status;
 
 	(void)state;
-	child_start(&child, leave_file_to_a_child, NULL);
-	peer_open(&peer, child.socket);
-	memory_map(&local, HOST, WINDOW);
-	memory_register(&local, peer.device.pd);
-	region = learn_region(&peer);
-	assert_int_equal(waitpid(child.pid, &status, 0), child.pid);
+	owned_open(&o, leave_file_to_a_child, NULL, WINDOW);
+	assert_int_equal(waitpid(o.owner.pid, &status, 0), o.owner.pid);
 	assert_int_equal(status, 0);
 
 	pattern_fill(planted, WINDOW, 6);
 	host_write(0, 0, planted, WINDOW);
-	assert_status(peer_transfer(&peer, IBV_WR_RDMA_WRITE, &local, &region,
-				    0, WINDOW),
+	assert_status(peer_transfer(&o.peer, IBV_WR_RDMA_WRITE, &o.local,
+				    &o.region, 0, WINDOW),
 		      IBV_WC_REM_ACCESS_ERR);
 	host_read(0, 0, seen, WINDOW);
 	assert_bytes(seen, planted, WINDOW, "file behind the BAR");
 
 	/* The tombstone stays with the file, and goes with it. */
 	assert_true(module_references(VERBS_MODULE) > before);
-	send_message(child.socket, "x", 1);
+	send_message(o.owner.socket, "x", 1);
 	expect_references(VERBS_MODULE, before);
-	close(child.socket);
-	memory_release(&local);
-	peer_close(&peer);
+	close(o.owner.socket);
+	owned_close(&o);
 }
 
 static void register_and_wait(int socket, void *argument)
@@ -187,47 +195,39 @@ static void killed_under_traffic(void **state)
 {
 	int before = module_references(VERBS_MODULE);
 	static uint8_t planted[WINDOW], seen[WINDOW];
-	struct region region;
-	struct memory local;
-	struct child child;
-	struct peer peer;
+	struct owned o;
 	struct ibv_wc wc;
 	struct transfer t;
 
 	(void)state;
-	child_start(&child, register_and_wait, NULL);
-	peer_open(&peer, child.socket);
-	memory_map(&local, HOST, MUCH);
-	memory_register(&local, peer.device.pd);
-	region = learn_region(&peer);
+	owned_open(&o, register_and_wait, NULL, MUCH);
 	t = (struct transfer){
 		.opcode = IBV_WR_RDMA_WRITE,
-		.local = local.bytes,
-		.lkey = local.mr->lkey,
+		.local = o.local.bytes,
+		.lkey = o.local.mr->lkey,
 		.length = MUCH,
-		.remote = region.address,
-		.rkey = region.rkey,
+		.remote = o.region.address,
+		.rkey = o.region.rkey,
 	};
 	for (int i = 0; i < 40; i++)
-		post(&peer.queue, &t);
-	assert_status(wait_completion(&peer.queue).status, IBV_WC_SUCCESS);
-	child_kill(&child);
+		post(&o.peer.queue, &t);
+	assert_status(wait_completion(&o.peer.queue).status, IBV_WC_SUCCESS);
+	child_kill(&o.owner);
 
 	pattern_fill(planted, WINDOW, 7);
 	host_write(0, 0, planted, WINDOW);
 	for (int i = 1; i < 40; i++)
-		wc = wait_completion(&peer.queue);
+		wc = wait_completion(&o.peer.queue);
 	/* All may be through where the kill has had to wait for a CPU. */
 	if (wc.status == IBV_WC_SUCCESS) {
 		host_write(0, 0, planted, WINDOW);
-		wc.status = run_transfer(&peer.queue, &t);
+		wc.status = run_transfer(&o.peer.queue, &t);
 	}
 	assert_int_not_equal(wc.status, IBV_WC_SUCCESS);
 	host_read(0, 0, seen, WINDOW);
 	assert_bytes(seen, planted, WINDOW, "file behind the BAR");
 	expect_references(VERBS_MODULE, before);
-	memory_release(&local);
-	peer_close(&peer);
+	owned_close(&o);
 }
 
 #define HOW(how) (&(const enum ending){ how })

@@ -277,18 +277,30 @@ static void deregistered_key_is_dead(void **state)
 	tear_down(f);
 }
 
+static struct ibv_mr *register_in_new_pd(struct fixture *f)
+{
+	struct ibv_pd *pd = ibv_alloc_pd(f->pair.device.context);
+
+	assert_non_null(pd);
+	return must_register(pd, f->bar.bytes, WINDOW, ACCESS_ALL);
+}
+
+static void deregister_with_pd(struct ibv_mr *mr)
+{
+	struct ibv_pd *pd = mr->pd;
+
+	assert_int_equal(ibv_dereg_mr(mr), 0);
+	assert_int_equal(ibv_dealloc_pd(pd), 0);
+}
+
 static void key_of_another_pd_is_refused(void **state)
 {
 	struct fixture *f = set_up(BAR);
-	struct ibv_pd *pd = ibv_alloc_pd(f->pair.device.context);
-	struct ibv_mr *mr;
+	struct ibv_mr *mr = register_in_new_pd(f);
 
 	(void)state;
-	assert_non_null(pd);
-	mr = must_register(pd, f->bar.bytes, WINDOW, ACCESS_ALL);
 	assert_out_of_reach(f, mr, (uintptr_t)f->bar.bytes, 100);
-	assert_int_equal(ibv_dereg_mr(mr), 0);
-	assert_int_equal(ibv_dealloc_pd(pd), 0);
+	deregister_with_pd(mr);
 	tear_down(f);
 }
 
@@ -296,15 +308,11 @@ static void key_of_another_pd_is_refused(void **state)
 static void pd_is_busy_while_it_lives(void **state)
 {
 	struct fixture *f = set_up(BAR);
-	struct ibv_pd *pd = ibv_alloc_pd(f->pair.device.context);
-	struct ibv_mr *mr;
+	struct ibv_mr *mr = register_in_new_pd(f);
 
 	(void)state;
-	assert_non_null(pd);
-	mr = must_register(pd, f->bar.bytes, WINDOW, ACCESS_ALL);
-	assert_int_equal(ibv_dealloc_pd(pd), EBUSY);
-	assert_int_equal(ibv_dereg_mr(mr), 0);
-	assert_int_equal(ibv_dealloc_pd(pd), 0);
+	assert_int_equal(ibv_dealloc_pd(mr->pd), EBUSY);
+	deregister_with_pd(mr);
 	tear_down(f);
 }
 
