@@ -10,6 +10,8 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent / "pyverbs-tests"
 PART = "pyverbs/"
 SKIPPED = 77
+# Of one test, on a busy machine that emulates.
+SECONDS = 150
 
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
@@ -63,7 +65,7 @@ def main():
     upstream.configure(device=os.environ["P2PMR_DEV"] if wanted != "--list" else None)
     table = load()
     if wanted == "--list":
-        print("\n".join(sorted(table)))
+        print("\n".join(f"{name} timeout={SECONDS}" for name in sorted(table)))
         return 0
     if wanted not in table:
         print(f"{sys.argv[0]}: no test named {wanted}", file=sys.stderr)

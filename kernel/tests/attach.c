@@ -278,7 +278,7 @@ static const struct test tests[] = {
 	TEST("attach/several-devices", several_devices),
 	TEST("attach/device-deleted-under-region", deleted_under_region),
 	TEST("attach/device-without-address", without_address),
-	TEST_WITHIN(120, "attach/unload-under-host-registration",
+	TEST_WITHIN(240, "attach/unload-under-host-registration",
 		    unload_under_registration),
 };
 

@@ -281,7 +281,7 @@ static const struct test tests[] = {
 	TEST("bar/unload-refused-while-in-use", unload_refused),
 	TEST("bar/unbound-file-keeps-module", unbound_file_keeps_module),
 	TEST("bar/owner-killed", owner_killed),
-	TEST_WITHIN(120, "bar/unbind-against-users", unbind_against_users),
+	TEST_WITHIN(240, "bar/unbind-against-users", unbind_against_users),
 };
 
 int main(int argc, char **argv)

@@ -17,7 +17,7 @@ struct test {
 	const char *name; /* part/behaviour */
 	CMUnitTestFunction run;
 	const void *param;    /* what *state is inside the test */
-	unsigned int timeout; /* seconds; 0 for the runner's default */
+	unsigned int timeout; /* seconds; 0 for what most tests have */
 };
 
 #define TEST(name_, run_) { .name = (name_), .run = (run_) }
