@@ -27,11 +27,12 @@ SKIPPED = 77
 # A buffer has two halves of SIZE. What a side writes, sends, or has read goes out of or
 # into the first, what its peer writes, sends or reads into or out of the second.
 FIRST, SECOND = 0, SIZE
-# In the halves of ib_write_lat, which alone does not fill its buffer with numbers of chance.
+# In the buffer of ib_write_lat, which alone does not fill it with random numbers.
 PLANTED = {FIRST: 0x5A, SECOND: 0xA5}
 
 CALIBRATION = "Correlation coefficient"
 COUNTERS = "/sys/kernel/debug/p2pmr/counters"
+# Always a first half and a second one: the two sides may have the same random numbers.
 SERVED = (("client", FIRST), ("server", SECOND))
 MUTUAL = (SERVED, (("server", FIRST), ("client", SECOND)))
 # Program, and which halves must be the same afterwards. An atomic operation leaves
