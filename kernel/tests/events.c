@@ -111,18 +111,37 @@ static void unbind_revokes(void **state)
 	expect_references(VERBS_MODULE, before);
 }
 
+struct traffic {
+	struct queue *queue;
+	struct transfer transfer;
+	atomic_uint done;
+	enum ibv_wc_status last;
+};
+
+static void *write_until_error(void *argument)
+{
+	struct traffic *traffic = argument;
+
+	do {
+		traffic->last =
+			try_transfer(traffic->queue, &traffic->transfer);
+		traffic->done++;
+	} while (traffic->last == IBV_WC_SUCCESS);
+	return NULL;
+}
+
 /* By the time the function is gone, nothing writes into it any more. */
 static void removal_under_traffic(void **state)
 {
 	static uint8_t planted[WINDOW], seen[WINDOW];
-	struct transfer transfer;
-	enum ibv_wc_status last;
+	struct traffic traffic = { 0 };
 	struct scene scene;
-	struct ibv_wc wc;
+	pthread_t thread;
 
 	(void)state;
 	scene_open(&scene, BAR2);
-	transfer = (struct transfer){
+	traffic.queue = &scene.pair.near;
+	traffic.transfer = (struct transfer){
 		.opcode = IBV_WR_RDMA_WRITE,
 		.local = scene.host.bytes,
 		.lkey = scene.host.mr->lkey,
@@ -130,26 +149,23 @@ static void removal_under_traffic(void **state)
 		.remote = (uintptr_t)scene.bar.bytes,
 		.rkey = scene.bar.mr->rkey,
 	};
-	for (int i = 0; i < 60; i++)
-		post(&scene.pair.near, &transfer);
-	wc = wait_completion(&scene.pair.near);
+	assert_int_equal(
+		pthread_create(&thread, NULL, write_until_error, &traffic), 0);
+	for (int i = 0; traffic.done < 5 && i < 10000; i++)
+		usleep(1000);
 	set_presence(false);
 	pattern_fill(planted, WINDOW, 32);
 	host_write(1, 0, planted, WINDOW);
-	last = wc.status;
-	for (int i = 1; i < 60; i++) {
-		wc = wait_completion(&scene.pair.near);
-		if (last == IBV_WC_SUCCESS)
-			last = wc.status;
-	}
-	/* All may be through where the removal has had to wait for a CPU. */
-	if (last == IBV_WC_SUCCESS) {
-		host_write(1, 0, planted, WINDOW);
-		last = run_transfer(&scene.pair.near, &transfer);
-	}
+	usleep(100 * 1000);
 	host_read(1, 0, seen, WINDOW);
 	set_presence(true);
-	assert_status(last, IBV_WC_REM_ACCESS_ERR);
+	/* Without a revocation the writes would go on for ever. */
+	if (!traffic.last)
+		assert_int_equal(munmap(scene.bar.bytes, WINDOW), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_true(traffic.done > 5);
+	assert_int_equal(ranges_of(getpid(), "revoked"), 1);
+	assert_status(traffic.last, IBV_WC_REM_ACCESS_ERR);
 	assert_bytes(seen, planted, WINDOW, "file behind the BAR");
 	memory_release(&scene.bar);
 	pair_reconnect(&scene.pair);
