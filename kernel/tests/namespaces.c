@@ -18,6 +18,7 @@
 
 #define SECOND	      "rxe1"
 #define SECOND_NETDEV "dummy1"
+#define NAMESPACE     "p2pmr-test"
 
 struct outcome {
 	int host;
@@ -135,12 +136,13 @@ static bool try_move(struct outcome *there)
 
 	child_start(&child, hold_namespace, SECOND);
 	meet(child.socket);
-	moved = shell("rdma dev set " SECOND " netns /proc/%d/ns/net",
-		      child.pid);
+	assert_true(shell("ip netns attach " NAMESPACE " %d", child.pid));
+	moved = shell("rdma dev set " SECOND " netns " NAMESPACE);
 	meet(child.socket);
 	receive_message(child.socket, there, sizeof(*there));
 	meet(child.socket);
 	child_finish(&child);
+	assert_true(shell("ip netns delete " NAMESPACE));
 	return moved;
 }
 
