@@ -166,10 +166,16 @@ static void exclusive(void **state)
 	print_message("the device can%s be moved\n", moved ? "" : "not");
 	assert_int_equal(there.host, moved ? 0 : -1);
 	assert_int_equal(there.bar, there.host);
-	/* Of a namespace that goes, the devices come back. */
-	for (int i = 0; !rdma_device_exists(SECOND) && i < 200; i++)
-		usleep(100 * 1000);
-	here = try_both(SECOND);
+	/*
+	 * Of a namespace that goes, the devices come back, to one client of
+	 * the kernel after the other.
+	 */
+	for (int i = 0; i < 50; i++) {
+		here = try_both(SECOND);
+		if (!here.bar)
+			break;
+		usleep(200 * 1000);
+	}
 	assert_int_equal(here.host, 0);
 	assert_int_equal(here.bar, 0);
 	soft_roce_delete(SECOND, SECOND_NETDEV);
