@@ -10,7 +10,6 @@
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/version.h>
-#include <rdma/ib_verbs.h>
 
 /* The part of a protection that selects the cache attributes. */
 static inline unsigned long p2pmr_cache_bits(pgprot_t prot)
@@ -161,15 +160,8 @@ static inline void p2pmr_vm_flags_set(struct vm_area_struct *vma,
  * soft-RoCE up to 6.3 gives an MR without remote rights the rkey 0; later
  * versions give every MR an rkey equal to its lkey.
  */
-static inline u32 p2pmr_rxe_rkey(u32 lkey, int access)
-{
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0)
-	if (!(access & (IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_WRITE |
-			IB_ACCESS_REMOTE_ATOMIC)))
-		return 0;
-#endif
-	return lkey;
-}
+#define P2PMR_RXE_RKEY_FOR_REMOTE_ONLY \
+	(LINUX_VERSION_CODE < KERNEL_VERSION(6, 4, 0))
 
 /*
  * Page size of the fast-registration MR over @len contiguous bytes at kernel

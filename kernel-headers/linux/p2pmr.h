@@ -64,6 +64,9 @@ struct p2pmr_request {
  * Rights are checked before @p2p_map is called: the VMA is shared, readable,
  * and writable if @write. An exporter adds its own policy.
  *
+ * Only VMAs with VM_PFNMAP or VM_IO are asked about; the pages of all others are
+ * pinned.
+ *
  * When a device goes, or its memory is needed for something else, the exporter
  * first makes @p2p_map refuse, then calls p2pmr_revoke().
  */
@@ -162,11 +165,13 @@ struct p2pmr_segment {
  *	after @activate. When it returns, no access to any segment may be
  *	running or may start. It may sleep, but must not take mmap_lock, nor
  *	wait for anybody who holds it, nor for memory reclaim of user pages.
+ *	Returns 0; an error says that access could not be ended, and then the
+ *	memory stays held for good.
  */
 struct p2pmr_range_ops {
 	const char *name;
 	void (*activate)(struct p2pmr_range *range);
-	void (*revoke)(struct p2pmr_range *range, enum p2pmr_cause cause);
+	int (*revoke)(struct p2pmr_range *range, enum p2pmr_cause cause);
 };
 
 /**

@@ -106,6 +106,9 @@ void p2pmr_unregister_exporter(const struct p2pmr_exporter *exporter)
 
 	mutex_lock(&exporters_lock);
 	entry = find(exporter->vm_ops);
+	/* Not another's, if registration has failed for that reason. */
+	if (entry && entry->exporter != exporter)
+		entry = NULL;
 	if (entry)
 		list_del_rcu(&entry->link);
 	mutex_unlock(&exporters_lock);

@@ -51,7 +51,8 @@ static int host_page(struct p2pmr_range *range, struct p2pmr_piece *piece,
 		return -ENOMEM;
 	seg->addr = phys;
 	seg->len = len;
-	seg->kaddr = (void __iomem *)(page_address(page) + offset_in_page(phys));
+	seg->kaddr = (void __iomem __force *)page_address(page) +
+		     offset_in_page(phys);
 	seg->piece = index;
 	seg->host = true;
 	return 0;
@@ -94,6 +95,9 @@ int p2pmr_host_pin(struct p2pmr_range *range, struct p2pmr_piece *piece)
 					flags, pages);
 		if (n <= 0) {
 			ret = n ?: -EFAULT;
+			p2pmr_refuse(range->ops->name,
+				     "host memory at offset %#lx cannot be pinned: %d",
+				     addr - (range->start & PAGE_MASK), ret);
 			break;
 		}
 		ret = host_pages(range, piece, addr, pages, n);

@@ -104,6 +104,9 @@ static int list_set(const char *val, const struct kernel_param *kp)
 	mutex_lock(&lists_lock);
 	strscpy(list->text, val, LIST_SIZE);
 	strim(list->text);
+	/* Commas alone are an empty list. */
+	if (!list->text[strspn(list->text, ", ")])
+		list->text[0] = '\0';
 	mutex_unlock(&lists_lock);
 	return 0;
 }

@@ -20,19 +20,26 @@ static struct workqueue_struct *revoke_wq;
 LIST_HEAD(p2pmr_ranges);
 DEFINE_MUTEX(p2pmr_ranges_lock);
 
-/* End the accesses, then give back what the range holds. */
+/*
+ * End the accesses, then give back what the range holds; not where an access
+ * may still be running.
+ */
 static void do_revoke(struct p2pmr_range *range, bool active)
 {
+	int ret = 0;
+
 	if (active) {
-		range->ops->revoke(range, range->cause);
+		ret = range->ops->revoke(range, range->cause);
 		if (range->cause != P2PMR_CAUSE_RELEASE) {
 			p2pmr_count(P2PMR_COUNT_REVOKED + range->cause);
 			trace_p2pmr_revoke(range);
 		}
 	}
-	p2pmr_segments_unmap(range);
-	p2pmr_host_unpin(range);
-	p2pmr_pieces_release(range);
+	if (!ret) {
+		p2pmr_segments_unmap(range);
+		p2pmr_host_unpin(range);
+		p2pmr_pieces_release(range);
+	}
 
 	spin_lock(&range->lock);
 	range->state = P2PMR_REVOKED;
@@ -265,9 +272,11 @@ static bool matches_exporter(const struct p2pmr_range *range,
  * @len: in bytes; all that any range shares with this part ends
  *
  * When it returns, no access to that memory through p2pmr is running or can
- * start, provided that @p2p_map refuses it since before the call; @p2p_unmap
- * has been called for each range concerned. May sleep. The caller must not
- * hold a lock that its @p2p_map or @p2p_unmap take, nor mmap_lock for reading.
+ * start, provided that @p2p_map refuses it since before the call. @p2p_unmap has
+ * been called for each range that was live. For one that was still being set
+ * up, and now never will be live, it may follow later: what a cookie points to
+ * is best counted by references. May sleep. The caller must not hold a lock
+ * that its @p2p_map or @p2p_unmap take, nor mmap_lock for reading.
  */
 void p2pmr_revoke(const struct p2pmr_exporter *exporter, phys_addr_t addr,
 		  u64 len)

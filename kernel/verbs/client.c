@@ -54,31 +54,58 @@ static bool is_supported(struct ib_device *ibdev)
 	       ibdev->ops.alloc_mr && ibdev->ops.map_mr_sg;
 }
 
-static int client_add(struct ib_device *ibdev)
+static struct p2pmr_ibdev *ibdev_alloc(struct ib_device *ibdev)
 {
-	struct p2pmr_ibdev *dev;
-	int ret;
+	struct p2pmr_ibdev *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
 
-	if (!is_supported(ibdev))
-		return -EOPNOTSUPP;
-	dev = kzalloc(sizeof(*dev), GFP_KERNEL);
 	if (!dev)
-		return -ENOMEM;
+		return NULL;
 	dev->ibdev = ibdev;
 	kref_init(&dev->kref);
 	mutex_init(&dev->lock);
 	INIT_LIST_HEAD(&dev->shadows);
 	INIT_WORK(&dev->detach, detach_work);
+	return dev;
+}
+
+/*
+ * A device may come back, as the same ib_device, while users still hold MRs from
+ * before (it moved to another network namespace): then its hooks are in place.
+ * If it is just being detached, that has to end first.
+ */
+static int client_add(struct ib_device *ibdev)
+{
+	struct p2pmr_ibdev *dev;
+	bool known;
+	int ret;
+
+	if (!is_supported(ibdev))
+		return -EOPNOTSUPP;
+	dev = p2pmr_hooks_find_get(ibdev);
+	known = dev;
+	if (!known) {
+		flush_workqueue(detach_wq);
+		dev = ibdev_alloc(ibdev);
+		if (!dev)
+			return -ENOMEM;
+	}
 
 	ret = p2pmr_fastreg_init(&dev->fastreg, ibdev);
 	if (ret) {
 		pr_err("%s: no helper QP: %d\n", dev_name(&ibdev->dev), ret);
-		kfree(dev);
+		if (known)
+			p2pmr_ibdev_put(dev);
+		else
+			kfree(dev);
 		return ret;
 	}
-	get_device(&ibdev->dev);
 	ib_set_client_data(ibdev, &client, dev);
-	p2pmr_hooks_attach(dev);
+	if (known) {
+		WRITE_ONCE(dev->removed, false);
+	} else {
+		get_device(&ibdev->dev);
+		p2pmr_hooks_attach(dev);
+	}
 	pr_info("%s: attached\n", dev_name(&ibdev->dev));
 	return 0;
 }

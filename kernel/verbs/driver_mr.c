@@ -5,9 +5,14 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/module.h>
 #include <linux/scatterlist.h>
 
 #include "verbs.h"
+
+#define ACCESS_REMOTE						\
+	(IB_ACCESS_REMOTE_READ | IB_ACCESS_REMOTE_WRITE |	\
+	 IB_ACCESS_REMOTE_ATOMIC)
 
 /* A scatterlist entry has a 32-bit length, and ends where a large page does. */
 #define SG_CHUNK ((u64)SZ_1G)
@@ -115,13 +120,12 @@ int p2pmr_driver_mr_make(struct p2pmr_shadow *shadow, u64 iova, int access)
 				   pages, p2pmr_rxe_max_length() >> PAGE_SHIFT);
 		return -EFBIG;
 	}
-	mr = dev->ibdev->ops.alloc_mr(shadow->user_pd, IB_MR_TYPE_MEM_REG, pages);
+	mr = dev->ibdev->ops.alloc_mr(dev->fastreg.pd, IB_MR_TYPE_MEM_REG, pages);
 	if (IS_ERR(mr))
 		return PTR_ERR(mr);
 	mr->device = dev->ibdev;
 	mr->type = IB_MR_TYPE_MEM_REG;
 	mr->need_inval = false;
-	mr->pd = dev->fastreg.pd;
 
 	ret = map_sg(mr, &shadow->range, page_shift);
 	if (!ret) {
@@ -130,29 +134,35 @@ int p2pmr_driver_mr_make(struct p2pmr_shadow *shadow, u64 iova, int access)
 		ret = p2pmr_fastreg_exec(&dev->fastreg, mr, access);
 	}
 	if (ret) {
-		mr->pd = shadow->user_pd;
 		dev->orig.dereg_mr(mr, NULL);
 		return ret;
 	}
 	shadow->mr = mr;
 	shadow->ibmr.lkey = mr->lkey;
-	shadow->ibmr.rkey = p2pmr_rxe_rkey(mr->lkey, access);
+	shadow->ibmr.rkey = mr->lkey;
+	if (P2PMR_RXE_RKEY_FOR_REMOTE_ONLY && !(access & ACCESS_REMOTE))
+		shadow->ibmr.rkey = 0;
 	return 0;
 }
 
 /*
- * The driver takes the key away first and returns when no copy runs any more.
- * It fails only while memory windows are bound, and none can be.
+ * Back into the helper's PD, whose reference the driver took when it made the
+ * MR: at once no user reaches it. Then the driver takes the key away and returns
+ * when no copy runs any more. It fails only while memory windows are bound, and
+ * none can be. If it fails all the same the MR stays, and so do the memory
+ * behind it and this module.
  */
-void p2pmr_driver_mr_drop(struct p2pmr_shadow *shadow)
+int p2pmr_driver_mr_drop(struct p2pmr_shadow *shadow)
 {
 	struct ib_mr *mr = shadow->mr;
 	int ret;
 
 	if (!mr)
-		return;
+		return 0;
 	shadow->mr = NULL;
-	mr->pd = shadow->user_pd;
+	WRITE_ONCE(mr->pd, shadow->dev->fastreg.pd);
 	ret = shadow->dev->orig.dereg_mr(mr, NULL);
-	WARN(ret, "driver kept a device-memory MR: %d\n", ret);
+	if (WARN(ret, "driver kept a device-memory MR: %d\n", ret))
+		__module_get(THIS_MODULE);
+	return ret;
 }

@@ -180,6 +180,23 @@ void p2pmr_hooks_for_each(void (*fn)(struct p2pmr_ibdev *dev, struct seq_file *s
 	srcu_read_unlock(&hooks_srcu, idx);
 }
 
+/*
+ * The device as attached before, with a new reference, if users have kept it
+ * from being detached; else NULL, also if it is being detached right now.
+ */
+struct p2pmr_ibdev *p2pmr_hooks_find_get(const struct ib_device *ibdev)
+{
+	struct p2pmr_ibdev *dev, *found = NULL;
+	int idx = srcu_read_lock(&hooks_srcu);
+
+	list_for_each_entry_srcu(dev, &attached, link,
+				 srcu_read_lock_held(&hooks_srcu))
+		if (dev->ibdev == ibdev && kref_get_unless_zero(&dev->kref))
+			found = dev;
+	srcu_read_unlock(&hooks_srcu, idx);
+	return found;
+}
+
 /* Wait for all hooks that are running now. */
 void p2pmr_hooks_sync(void)
 {

@@ -52,7 +52,7 @@ struct p2pmr_shadow *p2pmr_mr_shadow(struct ib_mr *mr)
 	return found;
 }
 
-/* Is @lkey that of a device-memory MR, revoked or not? */
+/* Is @lkey that of a device-memory MR? A revoked one may be another's again. */
 bool p2pmr_mr_is_key(struct p2pmr_ibdev *dev, u32 lkey)
 {
 	struct p2pmr_shadow *shadow;
@@ -60,7 +60,7 @@ bool p2pmr_mr_is_key(struct p2pmr_ibdev *dev, u32 lkey)
 
 	mutex_lock(&dev->lock);
 	list_for_each_entry(shadow, &dev->shadows, link) {
-		found = shadow->ibmr.lkey == lkey;
+		found = shadow->mr && shadow->ibmr.lkey == lkey;
 		if (found)
 			break;
 	}
@@ -91,9 +91,9 @@ static void activate(struct p2pmr_range *range)
 	WRITE_ONCE(shadow->mr->pd, shadow->user_pd);
 }
 
-static void revoke(struct p2pmr_range *range, enum p2pmr_cause cause)
+static int revoke(struct p2pmr_range *range, enum p2pmr_cause cause)
 {
-	p2pmr_driver_mr_drop(container_of(range, struct p2pmr_shadow, range));
+	return p2pmr_driver_mr_drop(container_of(range, struct p2pmr_shadow, range));
 }
 
 static const struct p2pmr_range_ops range_ops = {
@@ -147,11 +147,11 @@ static struct p2pmr_shadow *shadow_alloc(struct p2pmr_ibdev *dev,
 
 	/* What keeps this code loaded while the user holds the MR. */
 	if (!try_module_get(THIS_MODULE))
-		return NULL;
+		return ERR_PTR(-ENODEV);
 	shadow = kzalloc(sizeof(*shadow), GFP_KERNEL_ACCOUNT);
 	if (!shadow) {
 		module_put(THIS_MODULE);
-		return NULL;
+		return ERR_PTR(-ENOMEM);
 	}
 	kref_get(&dev->kref);
 	shadow->dev = dev;
@@ -192,8 +192,8 @@ struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
 	if (ret)
 		return ERR_PTR(ret);
 	shadow = shadow_alloc(dev, pd);
-	if (!shadow)
-		return ERR_PTR(-ENOMEM);
+	if (IS_ERR(shadow))
+		return ERR_CAST(shadow);
 	shadow->access = access;
 	shadow->iova = iova;
 	ret = try_repeatedly(shadow, start, length, iova, access);

@@ -80,7 +80,8 @@ struct p2pmr_ibdev {
  * @ibmr: what uverbs writes into; carries the keys of @mr
  * @range: the device memory
  * @mr: the driver's fast-registration MR; gone once revoked
- * @user_pd: the PD that @mr belongs to
+ * @user_pd: the user's PD; @mr is in it while the range is live, else in the
+ *	helper's
  * @access: IB_ACCESS_* flags as registered
  * @iova: as registered
  * @dev: referenced
@@ -112,7 +113,7 @@ int p2pmr_fastreg_exec(struct p2pmr_fastreg *fr, struct ib_mr *mr, int access);
 
 /* driver_mr.c */
 int p2pmr_driver_mr_make(struct p2pmr_shadow *shadow, u64 iova, int access);
-void p2pmr_driver_mr_drop(struct p2pmr_shadow *shadow);
+int p2pmr_driver_mr_drop(struct p2pmr_shadow *shadow);
 
 /* mr.c */
 struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
@@ -128,6 +129,7 @@ void p2pmr_mr_show_all(struct p2pmr_ibdev *dev, struct seq_file *s);
 
 /* hooks.c */
 void p2pmr_hooks_attach(struct p2pmr_ibdev *dev);
+struct p2pmr_ibdev *p2pmr_hooks_find_get(const struct ib_device *ibdev);
 void p2pmr_hooks_detach(struct p2pmr_ibdev *dev);
 void p2pmr_hooks_sync(void);
 void p2pmr_hooks_for_each(void (*fn)(struct p2pmr_ibdev *dev, struct seq_file *s),
