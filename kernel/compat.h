@@ -10,6 +10,7 @@
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/version.h>
+#include <rdma/p2pmr-abi.h>
 
 /* The part of a protection that selects the cache attributes. */
 static inline unsigned long p2pmr_cache_bits(pgprot_t prot)
@@ -18,6 +19,30 @@ static inline unsigned long p2pmr_cache_bits(pgprot_t prot)
 	return pgprot_val(prot) & _PAGE_CACHE_MASK;
 #else
 	return pgprot_val(pgprot_writecombine(prot)) == pgprot_val(prot);
+#endif
+}
+
+/* The same as the user is told. */
+static inline u32 p2pmr_caching(pgprot_t prot)
+{
+#ifdef CONFIG_X86
+	static const u8 caching[] = {
+		[_PAGE_CACHE_MODE_WB] = P2PMR_CACHING_WRITE_BACK,
+		[_PAGE_CACHE_MODE_WC] = P2PMR_CACHING_WRITE_COMBINING,
+		[_PAGE_CACHE_MODE_UC_MINUS] = P2PMR_CACHING_UNCACHED,
+		[_PAGE_CACHE_MODE_UC] = P2PMR_CACHING_UNCACHED,
+		[_PAGE_CACHE_MODE_WT] = P2PMR_CACHING_WRITE_THROUGH,
+		[_PAGE_CACHE_MODE_WP] = P2PMR_CACHING_WRITE_PROTECTED,
+	};
+	unsigned int mode;
+
+	for (mode = 0; mode < ARRAY_SIZE(caching); mode++)
+		if (cachemode2protval(mode) == p2pmr_cache_bits(prot))
+			return caching[mode];
+	return P2PMR_CACHING_UNKNOWN;
+#else
+	return p2pmr_cache_bits(prot) ? P2PMR_CACHING_WRITE_COMBINING :
+					P2PMR_CACHING_UNKNOWN;
 #endif
 }
 

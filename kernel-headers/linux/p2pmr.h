@@ -20,6 +20,7 @@ struct p2pmr_account;
 struct p2pmr_mapping;
 struct p2pmr_piece;
 struct p2pmr_range;
+struct pid;
 struct seq_file;
 
 /* ------------------------------------------------------------ exporters -- */
@@ -32,6 +33,9 @@ struct seq_file;
  * @write: the importer will write into the memory
  * @importer: name of the importer, for logs and policy
  * @owner: the process whose mapping it is; current
+ * @query: somebody only wants to know what is there. Change nothing and bring
+ *	nothing in; if the answer is an error, add all the same the extents
+ *	that are known. p2pmr_refuse() for @importer is silent then.
  */
 struct p2pmr_request {
 	struct vm_area_struct *vma;
@@ -40,6 +44,7 @@ struct p2pmr_request {
 	bool write;
 	const char *importer;
 	struct task_struct *owner;
+	bool query;
 };
 
 /**
@@ -200,7 +205,8 @@ struct p2pmr_range {
 	unsigned int max_segs;
 	u64 device_bytes;
 	unsigned long host_pages;
-	pid_t pid;
+	struct pid *pid;
+	u64 id;
 	bool write;
 	bool gone;
 	bool stale;

@@ -103,6 +103,12 @@ int p2pmr_charge(struct p2pmr_range *range)
 	return ret;
 }
 
+/* Whom @range is counted for. The caller keeps it in the list of ranges. */
+kuid_t p2pmr_range_uid(const struct p2pmr_range *range)
+{
+	return range->account->uid;
+}
+
 void p2pmr_uncharge(struct p2pmr_range *range)
 {
 	struct p2pmr_account *account = range->account;

@@ -47,8 +47,14 @@ struct p2pmr_piece {
 	bool mapped;
 };
 
+/* range.c */
+void p2pmr_range_init(struct p2pmr_range *range, unsigned long start,
+		      size_t length, bool write,
+		      const struct p2pmr_range_ops *ops);
+
 /* walk.c: from addresses to pieces, from pieces to segments */
 bool p2pmr_is_device_vma(const struct vm_area_struct *vma);
+int p2pmr_probe(struct p2pmr_range *range, struct vm_area_struct *vma);
 int p2pmr_collect(struct p2pmr_range *range);
 int p2pmr_resolve(struct p2pmr_range *range);
 void p2pmr_pieces_release(struct p2pmr_range *range);
@@ -73,6 +79,7 @@ void p2pmr_segments_free(struct p2pmr_range *range);
 
 /* account.c */
 int p2pmr_charge(struct p2pmr_range *range);
+kuid_t p2pmr_range_uid(const struct p2pmr_range *range);
 void p2pmr_uncharge(struct p2pmr_range *range);
 
 /* revoke.c */
@@ -97,7 +104,15 @@ enum p2pmr_counter {
 
 void p2pmr_count(enum p2pmr_counter counter);
 u64 p2pmr_counter_read(enum p2pmr_counter counter);
+const char *p2pmr_counter_name(enum p2pmr_counter counter);
 void p2pmr_debugfs_init(void);
 void p2pmr_debugfs_exit(void);
+
+/* query.c: the importer of ranges that are only asked about */
+extern const struct p2pmr_range_ops p2pmr_query_ops;
+
+/* chardev.c */
+int p2pmr_chardev_init(void);
+void p2pmr_chardev_exit(void);
 
 #endif /* P2PMR_CORE_H */

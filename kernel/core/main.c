@@ -16,11 +16,17 @@ static int __init p2pmr_init(void)
 	if (ret)
 		return ret;
 	p2pmr_debugfs_init();
-	return 0;
+	ret = p2pmr_chardev_init();
+	if (ret) {
+		p2pmr_debugfs_exit();
+		p2pmr_revoke_exit();
+	}
+	return ret;
 }
 
 static void __exit p2pmr_exit(void)
 {
+	p2pmr_chardev_exit();
 	p2pmr_debugfs_exit();
 	p2pmr_revoke_exit();
 }
@@ -30,4 +36,5 @@ module_exit(p2pmr_exit);
 
 MODULE_DESCRIPTION("Device memory behind user mappings, for peer-to-peer importers");
 MODULE_AUTHOR("The p2pmr authors");
+MODULE_VERSION("0.1.0"); /* as in CMakeLists.txt */
 MODULE_LICENSE("GPL");

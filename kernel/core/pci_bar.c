@@ -133,6 +133,9 @@ static int follow(const struct p2pmr_request *req, unsigned long addr,
 
 	if (!ret && (run->writable || !req->write))
 		return 0;
+	/* Only the driver could tell, by a fault that leaves something behind. */
+	if (req->query)
+		return -ENODATA;
 	ret = fixup_user_fault(req->vma->vm_mm, addr, flags, NULL);
 	if (!ret)
 		ret = p2pmr_follow(req->vma, addr, req->end, run);
@@ -163,14 +166,20 @@ static int add_run(const struct p2pmr_request *req, struct p2pmr_mapping *map,
 {
 	struct pci_dev *pdev = to_pci_dev(map->dev);
 	struct resource *res = &pdev->resource[map->bar];
+	u64 inside = 0;
+	int ret = 0;
 
-	if (run->addr < res->start || run->addr + run->len - 1 > res->end) {
+	if (run->addr >= res->start && run->addr <= res->end)
+		inside = min_t(u64, run->len, res->end - run->addr + 1);
+	map->prot = run->prot;
+	if (inside)
+		ret = p2pmr_add_extent(map, run->addr, inside, NULL);
+	if (!ret && inside < run->len) {
 		p2pmr_refuse(req->importer, "mapping reaches beyond BAR %d of %s",
 			     map->bar, pci_name(pdev));
-		return -ENXIO;
+		ret = -ENXIO;
 	}
-	map->prot = run->prot;
-	return p2pmr_add_extent(map, run->addr, run->len, NULL);
+	return ret;
 }
 
 static int add_runs(const struct p2pmr_request *req, struct p2pmr_mapping *map,
@@ -183,8 +192,11 @@ static int add_runs(const struct p2pmr_request *req, struct p2pmr_mapping *map,
 	for (; addr < req->end; addr += next.len) {
 		cond_resched();
 		ret = follow(req, addr, &next);
-		if (ret)
+		if (ret) {
+			if (req->query)
+				add_run(req, map, &run);
 			return ret;
+		}
 		if (continues(&run, &next)) {
 			run.len += next.len;
 			continue;
@@ -202,7 +214,7 @@ static int add_runs(const struct p2pmr_request *req, struct p2pmr_mapping *map,
 static int bar_map(const struct p2pmr_request *req, struct p2pmr_mapping *map)
 {
 	struct p2pmr_run run;
-	int ret;
+	int ret, policy;
 
 	if (!READ_ONCE(builtin_exporter)) {
 		p2pmr_refuse(req->importer, "parameter builtin_exporter is off");
@@ -222,10 +234,11 @@ static int bar_map(const struct p2pmr_request *req, struct p2pmr_mapping *map)
 			     "mapping is not a memory BAR of a PCI function");
 		return ret;
 	}
-	ret = check_policy(req, to_pci_dev(map->dev), map->bar);
-	if (ret)
-		return ret;
-	return add_runs(req, map, run);
+	policy = check_policy(req, to_pci_dev(map->dev), map->bar);
+	if (policy && !req->query)
+		return policy;
+	ret = add_runs(req, map, run);
+	return policy ?: ret;
 }
 
 const struct p2pmr_exporter p2pmr_bar_exporter = {

@@ -49,9 +49,9 @@ bool p2pmr_range_has_device(unsigned long start, u64 length)
 }
 EXPORT_SYMBOL_GPL(p2pmr_range_has_device);
 
-static void range_init(struct p2pmr_range *range, unsigned long start,
-		       size_t length, bool write,
-		       const struct p2pmr_range_ops *ops)
+void p2pmr_range_init(struct p2pmr_range *range, unsigned long start,
+		      size_t length, bool write,
+		      const struct p2pmr_range_ops *ops)
 {
 	memset(range, 0, sizeof(*range));
 	range->start = start;
@@ -61,7 +61,7 @@ static void range_init(struct p2pmr_range *range, unsigned long start,
 	range->state = P2PMR_SETUP;
 	range->segs = &range->first_seg;
 	range->max_segs = 1;
-	range->pid = task_tgid_nr(current);
+	range->pid = get_task_pid(current, PIDTYPE_TGID);
 	range->since = ktime_get_boottime();
 	range->mm = current->mm;
 	mmgrab(range->mm);
@@ -128,7 +128,7 @@ int p2pmr_range_map(struct p2pmr_range *range, unsigned long start,
 	if (!current->mm || !length || check_add_overflow(start, length, &end))
 		return -EINVAL;
 
-	range_init(range, start, length, write, ops);
+	p2pmr_range_init(range, start, length, write, ops);
 	ret = p2pmr_collect(range);
 	if (!ret)
 		ret = p2pmr_charge(range);
@@ -207,6 +207,7 @@ void p2pmr_range_unmap(struct p2pmr_range *range)
 	p2pmr_uncharge(range);
 	p2pmr_segments_free(range);
 	kfree(range->pieces);
+	put_pid(range->pid);
 	mmdrop(range->mm);
 }
 EXPORT_SYMBOL_GPL(p2pmr_range_unmap);

@@ -16,7 +16,7 @@
 
 static struct workqueue_struct *revoke_wq;
 
-/* All ranges between p2pmr_publish() and p2pmr_unpublish(). */
+/* All ranges between p2pmr_publish() and p2pmr_unpublish(), oldest first. */
 LIST_HEAD(p2pmr_ranges);
 DEFINE_MUTEX(p2pmr_ranges_lock);
 
@@ -149,7 +149,10 @@ EXPORT_SYMBOL_GPL(p2pmr_range_revoke);
 
 void p2pmr_publish(struct p2pmr_range *range)
 {
+	static u64 last_id;
+
 	mutex_lock(&p2pmr_ranges_lock);
+	range->id = ++last_id;
 	list_add_tail(&range->link, &p2pmr_ranges);
 	mutex_unlock(&p2pmr_ranges_lock);
 }
@@ -272,11 +275,19 @@ static bool matches_exporter(const struct p2pmr_range *range,
  * @len: in bytes; all that any range shares with this part ends
  *
  * When it returns, no access to that memory through p2pmr is running or can
+<<<<<<< HEAD
  * start, provided that @p2p_map refuses it since before the call. @p2p_unmap has
  * been called for each range that was live. For one that was still being set
  * up, and now never will be live, it may follow later: what a cookie points to
  * is best counted by references. May sleep. The caller must not hold a lock
  * that its @p2p_map or @p2p_unmap take, nor mmap_lock for reading.
+=======
+ * start, provided that @p2p_map refuses it since before the call; @p2p_unmap
+ * has been called for each range that was live. For one that was being set up,
+ * and for a query, it comes a little later: a cookie holds what it needs.
+ * May sleep. The caller must not hold a lock that its @p2p_map or @p2p_unmap
+ * take, nor mmap_lock for reading.
+>>>>>>> 2950346 (core: /dev/p2pmr tells what is behind a range, and which ranges there are)
  */
 void p2pmr_revoke(const struct p2pmr_exporter *exporter, phys_addr_t addr,
 		  u64 len)

@@ -42,19 +42,27 @@ u64 p2pmr_counter_read(enum p2pmr_counter counter)
 	return atomic64_read(&counters[counter]);
 }
 
+const char *p2pmr_counter_name(enum p2pmr_counter counter)
+{
+	return counter_names[counter];
+}
+
 /**
  * p2pmr_refuse() - tell the one who asked why he does not get it
  * @importer: through whom he asked
  * @fmt: the reason, without a newline
  *
- * One rate-limited line in the kernel log, a trace event, and a count. To be
- * called in the context of the process that asked.
+ * One rate-limited line in the kernel log, a trace event, and a count; none of
+ * them for a query, which asks for nothing that could be refused. To be called
+ * in the context of the process that asked.
  */
 void p2pmr_refuse(const char *importer, const char *fmt, ...)
 {
 	struct va_format vaf = { .fmt = fmt };
 	va_list args;
 
+	if (importer == p2pmr_query_ops.name)
+		return;
 	va_start(args, fmt);
 	vaf.va = &args;
 	p2pmr_count(P2PMR_COUNT_REFUSED);
@@ -84,7 +92,7 @@ void p2pmr_range_show(struct seq_file *s, struct p2pmr_range *range)
 
 	spin_lock(&range->lock);
 	seq_printf(s, "pid=%d importer=%s state=%s age_ms=%llu length=%zu device_bytes=%llu write=%d",
-		   range->pid, range->ops->name, state_names[range->state], age,
+		   pid_nr(range->pid), range->ops->name, state_names[range->state], age,
 		   range->length, range->device_bytes, range->write);
 	/* Segments are complete, and stay, exactly while it is live. */
 	for (i = 0; range->state == P2PMR_LIVE && i < range->nr_segs; i++) {

@@ -41,7 +41,7 @@ DECLARE_EVENT_CLASS(p2pmr_range_event,
 		__field(bool, write)
 	),
 	TP_fast_assign(
-		__entry->pid = range->pid;
+		__entry->pid = pid_nr(range->pid);
 		__entry->start = range->start;
 		__entry->length = range->length;
 		__entry->device_bytes = range->device_bytes;
@@ -73,7 +73,7 @@ TRACE_EVENT(p2pmr_revoke,
 		__field(int, cause)
 	),
 	TP_fast_assign(
-		__entry->pid = range->pid;
+		__entry->pid = pid_nr(range->pid);
 		__entry->start = range->start;
 		__entry->length = range->length;
 		__entry->cause = range->cause;

@@ -85,6 +85,17 @@ static int add_vma(struct p2pmr_range *range, struct vm_area_struct *vma,
 	return 0;
 }
 
+/* The array is complete and does not move any more. */
+static void link_pieces(struct p2pmr_range *range)
+{
+	unsigned int i;
+
+	for (i = 0; i < range->nr_pieces; i++) {
+		range->pieces[i].range = range;
+		range->pieces[i].map.piece = &range->pieces[i];
+	}
+}
+
 /*
  * Note which VMAs the range consists of. They may change as soon as the lock
  * is dropped; p2pmr_resolve() looks again, with the notifiers in place.
@@ -94,7 +105,6 @@ int p2pmr_collect(struct p2pmr_range *range)
 	unsigned long end = range->start + range->length;
 	unsigned long addr = range->start;
 	struct vm_area_struct *vma;
-	unsigned int i;
 	int ret = 0;
 
 	mmap_read_lock(range->mm);
@@ -112,11 +122,7 @@ int p2pmr_collect(struct p2pmr_range *range)
 	}
 	mmap_read_unlock(range->mm);
 
-	/* The array does not move any more. */
-	for (i = 0; i < range->nr_pieces; i++) {
-		range->pieces[i].range = range;
-		range->pieces[i].map.piece = &range->pieces[i];
-	}
+	link_pieces(range);
 	return ret;
 }
 
@@ -196,6 +202,7 @@ static int resolve_device(struct p2pmr_piece *piece, struct vm_area_struct *vma)
 		.write = range->write,
 		.importer = range->ops->name,
 		.owner = current,
+		.query = range->ops == &p2pmr_query_ops,
 	};
 	unsigned int first = range->nr_segs;
 	int ret;
@@ -256,6 +263,23 @@ int p2pmr_resolve(struct p2pmr_range *range)
 			return ret;
 	}
 	return 0;
+}
+
+/*
+ * For a query: what is behind a range inside one device VMA, just now. Nobody
+ * watches whether it stays. The caller holds mmap_lock, and after it has let
+ * go ends the range by p2pmr_range_unmap(), also after a failure, when the
+ * segments tell as much as the exporter does.
+ */
+int p2pmr_probe(struct p2pmr_range *range, struct vm_area_struct *vma)
+{
+	int ret = add_vma(range, vma, range->start,
+			  range->start + range->length);
+
+	if (ret)
+		return ret;
+	link_pieces(range);
+	return resolve_device(range->pieces, vma);
 }
 
 /* Give back what p2pmr_collect() and p2pmr_resolve() took, segments apart. */

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: ((GPL-2.0 WITH Linux-syscall-note) OR BSD-2-Clause) */
+/*
+ * The ioctls of /dev/p2pmr: what is behind a range of one's own addresses,
+ * which ranges are registered, what has happened so far.
+ *
+ * Rules for all of them; docs/abi.md gives the reasons.
+ *
+ * - Begin with P2PMR_IOC_HELLO on each open file. Before it has succeeded all
+ *   other requests answer EPROTO.
+ * - The first member of an argument is its size, sizeof(struct ...) as the
+ *   caller was compiled. A larger argument than the kernel knows is taken if
+ *   the rest is zero (else E2BIG), a smaller one down to that of version 1
+ *   (else EINVAL). Elements of arrays have a size of their own, likewise down
+ *   to that of version 1; what the kernel does not know in them it clears.
+ * - Members marked "out" are written, whatever they held; all others are read.
+ *   Reserved members and unknown flags must be zero: EINVAL.
+ * - Pointers are 64 bits wide. Arrays and arguments belong to the caller; the
+ *   kernel keeps neither.
+ * - All requests: EFAULT for an argument or array that cannot be accessed,
+ *   ENOTTY for an unknown request, EINTR after a fatal signal, ENOMEM.
+ * - Everything is about the process that calls, not the one that opened the
+ *   file: its address space, its user id, its capabilities.
+ */
+#ifndef P2PMR_ABI_H
+#define P2PMR_ABI_H
+
+#include <linux/ioctl.h>
+#include <linux/types.h>
+
+#define P2PMR_DEVICE_PATH "/dev/p2pmr"
+
+/* The version that this header describes. */
+#define P2PMR_ABI_VERSION 1
+
+#define P2PMR_NAME_SIZE 32
+
+#define P2PMR_IOC_TYPE 0xD5
+#define P2PMR_IOC_HELLO _IO(P2PMR_IOC_TYPE, 0)
+#define P2PMR_IOC_QUERY _IO(P2PMR_IOC_TYPE, 1)
+#define P2PMR_IOC_LIST _IO(P2PMR_IOC_TYPE, 2)
+#define P2PMR_IOC_STATS _IO(P2PMR_IOC_TYPE, 3)
+
+/* -------------------------------------------------------------- HELLO -- */
+
+/* p2pmr_ioc_hello.features: which requests this kernel knows */
+#define P2PMR_FEATURE_QUERY 0x1ULL
+#define P2PMR_FEATURE_LIST 0x2ULL
+#define P2PMR_FEATURE_STATS 0x4ULL
+
+/**
+ * struct p2pmr_ioc_hello - agree on a version
+ * @size: of this struct
+ * @flags: 0
+ * @version: that the caller wants to speak: P2PMR_ABI_VERSION
+ * @version_min: out: lowest that the kernel speaks
+ * @version_max: out: highest
+ * @reserved: 0
+ * @features: out: P2PMR_FEATURE_*
+ * @module_version: out: of p2pmr.ko, for people; ends with a zero byte
+ *
+ * EPROTONOSUPPORT if @version is not between @version_min and @version_max,
+ * which are filled in nevertheless. May be repeated; the last that succeeded
+ * counts.
+ */
+struct p2pmr_ioc_hello {
+	__u32 size;
+	__u32 flags;
+	__u32 version;
+	__u32 version_min;
+	__u32 version_max;
+	__u32 reserved;
+	__aligned_u64 features;
+	char module_version[P2PMR_NAME_SIZE];
+};
+
+/* ------------------------------------------------------------ location -- */
+
+/* p2pmr_location.flags: which members say something */
+#define P2PMR_LOCATION_EXPORTER 0x1U /* exporter */
+#define P2PMR_LOCATION_PCI 0x2U /* domain, bus, devfn */
+#define P2PMR_LOCATION_BAR 0x4U /* bar */
+#define P2PMR_LOCATION_OFFSET 0x8U /* bar_offset */
+
+/* p2pmr_location.caching: of the user's mapping */
+#define P2PMR_CACHING_UNKNOWN 0
+#define P2PMR_CACHING_UNCACHED 1
+#define P2PMR_CACHING_WRITE_COMBINING 2
+#define P2PMR_CACHING_WRITE_THROUGH 3
+#define P2PMR_CACHING_WRITE_PROTECTED 4
+#define P2PMR_CACHING_WRITE_BACK 5
+
+/**
+ * struct p2pmr_location - where device memory is
+ * @flags: P2PMR_LOCATION_*; what is not flagged is zero
+ * @caching: P2PMR_CACHING_*
+ * @domain: PCI domain
+ * @bus: PCI bus
+ * @devfn: PCI device in the upper five bits, function in the lower three
+ * @bar: number of the BAR, 0 to 5
+ * @bar_offset: in bytes from the beginning of the BAR
+ * @exporter: whose memory it is; ends with a zero byte
+ */
+struct p2pmr_location {
+	__u32 flags;
+	__u32 caching;
+	__u32 domain;
+	__u8 bus;
+	__u8 devfn;
+	__u16 bar;
+	__aligned_u64 bar_offset;
+	char exporter[P2PMR_NAME_SIZE];
+};
+
+/* --------------------------------------------------------------- QUERY -- */
+
+/* p2pmr_query_segment.kind */
+#define P2PMR_SEGMENT_HOLE 0   /* nothing is mapped */
+#define P2PMR_SEGMENT_HOST 1   /* memory that is pinned page by page */
+#define P2PMR_SEGMENT_DEVICE 2 /* a mapping without pages */
+
+/* p2pmr_query_segment.rights: what the mapping allows */
+#define P2PMR_RIGHT_READ 0x1U
+#define P2PMR_RIGHT_WRITE 0x2U
+#define P2PMR_RIGHT_SHARED 0x4U /* writes reach what is mapped */
+
+/**
+ * struct p2pmr_query_segment - a part of the range that is alike throughout
+ * @offset: in bytes from p2pmr_ioc_query.address
+ * @length: in bytes, not 0
+ * @kind: P2PMR_SEGMENT_*
+ * @rights: P2PMR_RIGHT_*; 0 for a hole
+ * @read_error: the errno that registering for reading would give for what the
+ *	range has of this mapping, 0 if it would succeed. ENODATA: not to be
+ *	known yet, because the driver fills this mapping on first access.
+ * @write_error: the same for reading and writing
+ * @location: for P2PMR_SEGMENT_DEVICE, as far as it is known
+ *
+ * Host memory is judged by the rights of its mapping alone.
+ */
+struct p2pmr_query_segment {
+	__aligned_u64 offset;
+	__aligned_u64 length;
+	__u32 kind;
+	__u32 rights;
+	__u32 read_error;
+	__u32 write_error;
+	struct p2pmr_location location;
+};
+
+/**
+ * struct p2pmr_ioc_query - what is behind a range of the caller's addresses?
+ * @size: of this struct
+ * @flags: 0
+ * @address: first address, aligned or not
+ * @length: in bytes
+ * @segments: user pointer to an array of struct p2pmr_query_segment
+ * @segment_size: of one element
+ * @capacity: number of elements; with 0, @segments is not used
+ * @count: out: segments that the range has
+ * @read_error: out: the errno that registering all of the range for reading
+ *	would give, 0 if it would succeed. Limits of users, importers and their
+ *	devices come on top.
+ * @write_error: out: the same for reading and writing
+ * @reserved: 0
+ *
+ * Segments follow each other without a gap. ENOSPC if @count is larger than
+ * @capacity; then the first @capacity segments are filled in, and all other
+ * answers are complete. EINVAL if the range is empty or wraps around.
+ *
+ * Changes nothing: it pins nothing, brings no page in, and leaves no trace in
+ * log or statistics. Each mapping is looked at by itself, so that the answer
+ * may mix old and new if another thread changes mappings meanwhile, and it
+ * holds no longer than they do.
+ */
+struct p2pmr_ioc_query {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 address;
+	__aligned_u64 length;
+	__aligned_u64 segments;
+	__u32 segment_size;
+	__u32 capacity;
+	__u32 count;
+	__u32 read_error;
+	__u32 write_error;
+	__u32 reserved;
+};
+
+/* ---------------------------------------------------------------- LIST -- */
+
+/* p2pmr_ioc_list.flags */
+#define P2PMR_LIST_ALL 0x1U /* not only those in P2PMR_STATE_LIVE */
+
+/* p2pmr_list_range.state */
+#define P2PMR_STATE_SETUP 0    /* being registered */
+#define P2PMR_STATE_LIVE 1     /* reachable */
+#define P2PMR_STATE_REVOKING 2 /* being revoked */
+#define P2PMR_STATE_REVOKED 3  /* a tombstone, until its owner ends it */
+
+/* p2pmr_list_range.flags */
+#define P2PMR_RANGE_WRITE 0x1U /* registered for writing too */
+
+/**
+ * struct p2pmr_list_range - a registered range
+ * @id: never used twice while the module is loaded
+ * @length: in bytes
+ * @device_bytes: of them device memory
+ * @age_ms: milliseconds since it was registered
+ * @pid: process that registered it, 0 if the caller's PID namespace lacks it
+ * @uid: user that it counts for, as the caller's user namespace has it
+ * @state: P2PMR_STATE_*
+ * @flags: P2PMR_RANGE_*
+ * @device_segments: contiguous pieces of device memory; 0 unless it is live
+ * @reserved: 0
+ * @importer: through whom; ends with a zero byte
+ * @location: of the first piece of device memory, if it is live
+ */
+struct p2pmr_list_range {
+	__aligned_u64 id;
+	__aligned_u64 length;
+	__aligned_u64 device_bytes;
+	__aligned_u64 age_ms;
+	__u32 pid;
+	__u32 uid;
+	__u32 state;
+	__u32 flags;
+	__u32 device_segments;
+	__u32 reserved;
+	char importer[P2PMR_NAME_SIZE];
+	struct p2pmr_location location;
+};
+
+/**
+ * struct p2pmr_ioc_list - which ranges are there?
+ * @size: of this struct
+ * @flags: P2PMR_LIST_*
+ * @after: only ranges with a higher id; 0 for all, then the last id received
+ * @ranges: user pointer to an array of struct p2pmr_list_range
+ * @range_size: of one element
+ * @capacity: number of elements; EINVAL if 0
+ * @count: out: elements filled in; fewer than @capacity: there are no more
+ * @reserved: 0
+ *
+ * In the order of ids. Those of the caller's real user id, or with
+ * CAP_SYS_ADMIN (in the initial user namespace) everybody's.
+ */
+struct p2pmr_ioc_list {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 after;
+	__aligned_u64 ranges;
+	__u32 range_size;
+	__u32 capacity;
+	__u32 count;
+	__u32 reserved;
+};
+
+/* --------------------------------------------------------------- STATS -- */
+
+/**
+ * struct p2pmr_stat - one counter, of all users since the module was loaded
+ * @name: what it counts; ends with a zero byte
+ * @value: only ever grows
+ */
+struct p2pmr_stat {
+	char name[P2PMR_NAME_SIZE];
+	__aligned_u64 value;
+};
+
+/**
+ * struct p2pmr_ioc_stats - what has happened?
+ * @size: of this struct
+ * @flags: 0
+ * @stats: user pointer to an array of struct p2pmr_stat
+ * @stat_size: of one element
+ * @capacity: number of elements; with 0, @stats is not used
+ * @count: out: counters that there are
+ * @reserved: 0
+ *
+ * The name says which counter it is; its place is the same from call to call
+ * but not from one module to another. ENOSPC as with P2PMR_IOC_QUERY.
+ */
+struct p2pmr_ioc_stats {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 stats;
+	__u32 stat_size;
+	__u32 capacity;
+	__u32 count;
+	__u32 reserved;
+};
+
+#endif /* P2PMR_ABI_H */
