@@ -34,17 +34,17 @@
 
 #define P2PMR_NAME_SIZE 32
 
-#define P2PMR_IOC_TYPE 0xD5
+#define P2PMR_IOC_TYPE	0xD5
 #define P2PMR_IOC_HELLO _IO(P2PMR_IOC_TYPE, 0)
 #define P2PMR_IOC_QUERY _IO(P2PMR_IOC_TYPE, 1)
-#define P2PMR_IOC_LIST _IO(P2PMR_IOC_TYPE, 2)
+#define P2PMR_IOC_LIST	_IO(P2PMR_IOC_TYPE, 2)
 #define P2PMR_IOC_STATS _IO(P2PMR_IOC_TYPE, 3)
 
 /* -------------------------------------------------------------- HELLO -- */
 
 /* p2pmr_ioc_hello.features: which requests this kernel knows */
 #define P2PMR_FEATURE_QUERY 0x1ULL
-#define P2PMR_FEATURE_LIST 0x2ULL
+#define P2PMR_FEATURE_LIST  0x2ULL
 #define P2PMR_FEATURE_STATS 0x4ULL
 
 /**
@@ -77,17 +77,17 @@ struct p2pmr_ioc_hello {
 
 /* p2pmr_location.flags: which members say something */
 #define P2PMR_LOCATION_EXPORTER 0x1U /* exporter */
-#define P2PMR_LOCATION_PCI 0x2U /* domain, bus, devfn */
-#define P2PMR_LOCATION_BAR 0x4U /* bar */
-#define P2PMR_LOCATION_OFFSET 0x8U /* bar_offset */
+#define P2PMR_LOCATION_PCI	0x2U /* domain, bus, devfn */
+#define P2PMR_LOCATION_BAR	0x4U /* bar */
+#define P2PMR_LOCATION_OFFSET	0x8U /* bar_offset */
 
 /* p2pmr_location.caching: of the user's mapping */
-#define P2PMR_CACHING_UNKNOWN 0
-#define P2PMR_CACHING_UNCACHED 1
+#define P2PMR_CACHING_UNKNOWN	      0
+#define P2PMR_CACHING_UNCACHED	      1
 #define P2PMR_CACHING_WRITE_COMBINING 2
-#define P2PMR_CACHING_WRITE_THROUGH 3
+#define P2PMR_CACHING_WRITE_THROUGH   3
 #define P2PMR_CACHING_WRITE_PROTECTED 4
-#define P2PMR_CACHING_WRITE_BACK 5
+#define P2PMR_CACHING_WRITE_BACK      5
 
 /**
  * struct p2pmr_location - where device memory is
@@ -114,13 +114,13 @@ struct p2pmr_location {
 /* --------------------------------------------------------------- QUERY -- */
 
 /* p2pmr_query_segment.kind */
-#define P2PMR_SEGMENT_HOLE 0   /* nothing is mapped */
-#define P2PMR_SEGMENT_HOST 1   /* memory that is pinned page by page */
+#define P2PMR_SEGMENT_HOLE   0 /* nothing is mapped */
+#define P2PMR_SEGMENT_HOST   1 /* memory that is pinned page by page */
 #define P2PMR_SEGMENT_DEVICE 2 /* a mapping without pages */
 
 /* p2pmr_query_segment.rights: what the mapping allows */
-#define P2PMR_RIGHT_READ 0x1U
-#define P2PMR_RIGHT_WRITE 0x2U
+#define P2PMR_RIGHT_READ   0x1U
+#define P2PMR_RIGHT_WRITE  0x2U
 #define P2PMR_RIGHT_SHARED 0x4U /* writes reach what is mapped */
 
 /**
@@ -192,10 +192,10 @@ struct p2pmr_ioc_query {
 #define P2PMR_LIST_ALL 0x1U /* not only those in P2PMR_STATE_LIVE */
 
 /* p2pmr_list_range.state */
-#define P2PMR_STATE_SETUP 0    /* being registered */
-#define P2PMR_STATE_LIVE 1     /* reachable */
+#define P2PMR_STATE_SETUP    0 /* being registered */
+#define P2PMR_STATE_LIVE     1 /* reachable */
 #define P2PMR_STATE_REVOKING 2 /* being revoked */
-#define P2PMR_STATE_REVOKED 3  /* a tombstone, until its owner ends it */
+#define P2PMR_STATE_REVOKED  3 /* a tombstone, until its owner ends it */
 
 /* p2pmr_list_range.flags */
 #define P2PMR_RANGE_WRITE 0x1U /* registered for writing too */

@@ -7,7 +7,7 @@ from lab.errors import UsageError
 
 PACKAGES = (
     # compiling for the target, with its own tools
-    "gcc", "make", "cmake", "pkg-config", "libc6-dev", "libcmocka-dev",
+    "gcc", "g++", "make", "cmake", "pkg-config", "libc6-dev", "libcmocka-dev",
     "libibverbs-dev", "librdmacm-dev", "libpci-dev",
     # RDMA
     "rdma-core", "ibverbs-utils", "ibverbs-providers", "rdmacm-utils",

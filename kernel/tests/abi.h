@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/*
+ * The layout of version 1 of the ABI, which later versions only append to.
+ * Included after the ABI's header, in C and in C++, and checked by both.
+ */
+#ifndef P2PMR_TESTS_ABI_H
+#define P2PMR_TESTS_ABI_H
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+#define CHECK(condition_) static_assert(condition_, #condition_)
+#else
+#define CHECK(condition_) _Static_assert(condition_, #condition_)
+#endif
+
+#define SIZE(type_, size_) CHECK(sizeof(struct type_) == (size_))
+#define AT(type_, member_, offset_) \
+	CHECK(offsetof(struct type_, member_) == (offset_))
+
+SIZE(p2pmr_ioc_hello, 64);
+AT(p2pmr_ioc_hello, size, 0);
+AT(p2pmr_ioc_hello, flags, 4);
+AT(p2pmr_ioc_hello, version, 8);
+AT(p2pmr_ioc_hello, version_min, 12);
+AT(p2pmr_ioc_hello, version_max, 16);
+AT(p2pmr_ioc_hello, reserved, 20);
+AT(p2pmr_ioc_hello, features, 24);
+AT(p2pmr_ioc_hello, module_version, 32);
+
+SIZE(p2pmr_location, 56);
+AT(p2pmr_location, flags, 0);
+AT(p2pmr_location, caching, 4);
+AT(p2pmr_location, domain, 8);
+AT(p2pmr_location, bus, 12);
+AT(p2pmr_location, devfn, 13);
+AT(p2pmr_location, bar, 14);
+AT(p2pmr_location, bar_offset, 16);
+AT(p2pmr_location, exporter, 24);
+
+SIZE(p2pmr_query_segment, 88);
+AT(p2pmr_query_segment, offset, 0);
+AT(p2pmr_query_segment, length, 8);
+AT(p2pmr_query_segment, kind, 16);
+AT(p2pmr_query_segment, rights, 20);
+AT(p2pmr_query_segment, read_error, 24);
+AT(p2pmr_query_segment, write_error, 28);
+AT(p2pmr_query_segment, location, 32);
+
+SIZE(p2pmr_ioc_query, 56);
+AT(p2pmr_ioc_query, size, 0);
+AT(p2pmr_ioc_query, flags, 4);
+AT(p2pmr_ioc_query, address, 8);
+AT(p2pmr_ioc_query, length, 16);
+AT(p2pmr_ioc_query, segments, 24);
+AT(p2pmr_ioc_query, segment_size, 32);
+AT(p2pmr_ioc_query, capacity, 36);
+AT(p2pmr_ioc_query, count, 40);
+AT(p2pmr_ioc_query, read_error, 44);
+AT(p2pmr_ioc_query, write_error, 48);
+AT(p2pmr_ioc_query, reserved, 52);
+
+SIZE(p2pmr_list_range, 144);
+AT(p2pmr_list_range, id, 0);
+AT(p2pmr_list_range, length, 8);
+AT(p2pmr_list_range, device_bytes, 16);
+AT(p2pmr_list_range, age_ms, 24);
+AT(p2pmr_list_range, pid, 32);
+AT(p2pmr_list_range, uid, 36);
+AT(p2pmr_list_range, state, 40);
+AT(p2pmr_list_range, flags, 44);
+AT(p2pmr_list_range, device_segments, 48);
+AT(p2pmr_list_range, reserved, 52);
+AT(p2pmr_list_range, importer, 56);
+AT(p2pmr_list_range, location, 88);
+
+SIZE(p2pmr_ioc_list, 40);
+AT(p2pmr_ioc_list, size, 0);
+AT(p2pmr_ioc_list, flags, 4);
+AT(p2pmr_ioc_list, after, 8);
+AT(p2pmr_ioc_list, ranges, 16);
+AT(p2pmr_ioc_list, range_size, 24);
+AT(p2pmr_ioc_list, capacity, 28);
+AT(p2pmr_ioc_list, count, 32);
+AT(p2pmr_ioc_list, reserved, 36);
+
+SIZE(p2pmr_stat, 40);
+AT(p2pmr_stat, name, 0);
+AT(p2pmr_stat, value, 32);
+
+SIZE(p2pmr_ioc_stats, 32);
+AT(p2pmr_ioc_stats, size, 0);
+AT(p2pmr_ioc_stats, flags, 4);
+AT(p2pmr_ioc_stats, stats, 8);
+AT(p2pmr_ioc_stats, stat_size, 16);
+AT(p2pmr_ioc_stats, capacity, 20);
+AT(p2pmr_ioc_stats, count, 24);
+AT(p2pmr_ioc_stats, reserved, 28);
+
+/* Requests carry no size, so they are the same for a caller of 32 bits. */
+CHECK(P2PMR_IOC_HELLO == 0xd500);
+CHECK(P2PMR_IOC_QUERY == 0xd501);
+CHECK(P2PMR_IOC_LIST == 0xd502);
+CHECK(P2PMR_IOC_STATS == 0xd503);
+CHECK(P2PMR_ABI_VERSION == 1);
+CHECK(P2PMR_NAME_SIZE == 32);
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* What is only known when it runs: the same handshake, by either language. */
+int hello_c(int fd, struct p2pmr_ioc_hello *hello);
+int hello_cxx(int fd, struct p2pmr_ioc_hello *hello);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
