@@ -124,28 +124,41 @@ static int check_policy(const struct p2pmr_request *req, struct pci_dev *pdev,
 	return 0;
 }
 
+/* A driver that watches for the first write maps, then makes it writable. */
+#define MAX_FAULTS 2
+
+static bool serves(const struct p2pmr_request *req, const struct p2pmr_run *run)
+{
+	return run->writable || !req->write;
+}
+
 /* Look up from @addr on, faulting in where the driver fills on demand. */
 static int follow(const struct p2pmr_request *req, unsigned long addr,
 		  struct p2pmr_run *run)
 {
 	unsigned int flags = req->write ? FAULT_FLAG_WRITE : 0;
 	int ret = p2pmr_follow(req->vma, addr, req->end, run);
+	int faults;
 
-	if (!ret && (run->writable || !req->write))
+	if (!ret && serves(req, run))
 		return 0;
 	/* Only the driver could tell, by a fault that leaves something behind. */
 	if (req->query)
 		return -ENODATA;
-	ret = fixup_user_fault(req->vma->vm_mm, addr, flags, NULL);
-	if (!ret)
-		ret = p2pmr_follow(req->vma, addr, req->end, run);
+	for (faults = 0; faults < MAX_FAULTS; faults++) {
+		ret = fixup_user_fault(req->vma->vm_mm, addr, flags, NULL);
+		if (!ret)
+			ret = p2pmr_follow(req->vma, addr, req->end, run);
+		if (ret || serves(req, run))
+			break;
+	}
 	if (ret) {
 		p2pmr_refuse(req->importer,
 			     "page %#lx of the mapping cannot be faulted in",
 			     (addr - req->vma->vm_start) >> PAGE_SHIFT);
 		return -EFAULT;
 	}
-	if (req->write && !run->writable) {
+	if (!serves(req, run)) {
 		p2pmr_refuse(req->importer,
 			     "page %#lx of the mapping is not writable",
 			     (addr - req->vma->vm_start) >> PAGE_SHIFT);
