@@ -275,19 +275,12 @@ static bool matches_exporter(const struct p2pmr_range *range,
  * @len: in bytes; all that any range shares with this part ends
  *
  * When it returns, no access to that memory through p2pmr is running or can
-<<<<<<< HEAD
  * start, provided that @p2p_map refuses it since before the call. @p2p_unmap has
  * been called for each range that was live. For one that was still being set
- * up, and now never will be live, it may follow later: what a cookie points to
- * is best counted by references. May sleep. The caller must not hold a lock
- * that its @p2p_map or @p2p_unmap take, nor mmap_lock for reading.
-=======
- * start, provided that @p2p_map refuses it since before the call; @p2p_unmap
- * has been called for each range that was live. For one that was being set up,
- * and for a query, it comes a little later: a cookie holds what it needs.
- * May sleep. The caller must not hold a lock that its @p2p_map or @p2p_unmap
- * take, nor mmap_lock for reading.
->>>>>>> 2950346 (core: /dev/p2pmr tells what is behind a range, and which ranges there are)
+ * up, and now never will be live, and for a query, it may follow later: what a
+ * cookie points to is best counted by references. May sleep. The caller must
+ * not hold a lock that its @p2p_map or @p2p_unmap take, nor mmap_lock for
+ * reading.
  */
 void p2pmr_revoke(const struct p2pmr_exporter *exporter, phys_addr_t addr,
 		  u64 len)
