@@ -124,7 +124,7 @@ int p2pmr_ioctl_list(void *arg)
 	struct p2pmr_ioc_list *request = arg;
 	struct asker asker = {
 		.uid = current_uid(),
-		.everybody = capable(CAP_SYS_ADMIN),
+		.everybody = ns_capable_noaudit(&init_user_ns, CAP_SYS_ADMIN),
 		.all_states = request->flags & P2PMR_LIST_ALL,
 	};
 	struct p2pmr_list_range *batch;
