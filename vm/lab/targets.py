@@ -9,6 +9,8 @@ PACKAGES = (
     # compiling for the target, with its own tools
     "gcc", "g++", "make", "cmake", "pkg-config", "libc6-dev", "libcmocka-dev",
     "libibverbs-dev", "librdmacm-dev", "libpci-dev",
+    # checking what is compiled, and the manual pages
+    "valgrind", "sparse", "mandoc",
     # RDMA
     "rdma-core", "ibverbs-utils", "ibverbs-providers", "rdmacm-utils",
     "python3-pyverbs", "perftest",
