@@ -17,6 +17,7 @@
 
 #define CHUNK	  32768u /* bytes of a BAR in one request; two digits each */
 #define LINE_SIZE (2 * CHUNK + 256)
+#define MARK_SIZE 32
 #define ANSWER_MS 20000
 
 static void wait_ready(int fd, short events)
@@ -44,38 +45,62 @@ static void send_line(int fd, const char *line, size_t length)
 	}
 }
 
-static void receive_line(int fd, char *line, size_t size)
+/* Leaves in `text` what follows the mark in the line that has it. */
+static bool find_marked(char *text, const char *mark)
 {
-	size_t got = 0;
+	char *end;
 
-	for (;;) {
+	while ((end = strchr(text, '\n'))) {
+		bool found = !strncmp(text, mark, strlen(mark));
+		char *from = found ? text + strlen(mark) : end + 1;
+
+		if (found)
+			*end = '\0';
+		memmove(text, from, strlen(from) + 1);
+		if (found)
+			return true;
+	}
+	return false;
+}
+
+static void receive_marked(int fd, char *line, size_t size, const char *mark)
+{
+	size_t got;
+
+	line[0] = '\0';
+	while (!find_marked(line, mark)) {
 		ssize_t n;
 
+		got = strlen(line);
+		if (got == size - 1)
+			fail_msg("host port: answer too long");
 		wait_ready(fd, POLLIN);
 		n = read(fd, line + got, size - 1 - got);
 		if (n == 0 || (n < 0 && errno != EAGAIN))
 			fail_msg("host port: %s",
 				 n ? strerror(errno) : "nobody outside");
 		if (n > 0)
-			got += n;
-		if (got && line[got - 1] == '\n')
-			break;
-		if (got == size - 1)
-			fail_msg("host port: answer too long");
+			line[got + n] = '\0';
 	}
-	line[got - 1] = '\0';
 }
 
-/* Sends `line` (LINE_SIZE large) and leaves in it what follows "ok". */
+/*
+ * Sends `line` (LINE_SIZE large) and leaves in it what follows "ok". Somebody
+ * who died may have left half a request, and its answer: hence line and mark.
+ */
 static void ask(char *line)
 {
+	static unsigned int number;
 	const char *path = need_env("P2PMR_HOST");
 	int fd = open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC);
+	char mark[MARK_SIZE];
 
 	if (fd < 0)
 		fail_msg("%s: %s", path, strerror(errno));
+	snprintf(mark, sizeof(mark), "\n#%d.%u ", getpid(), number++);
+	send_line(fd, mark, strlen(mark));
 	send_line(fd, line, strlen(line));
-	receive_line(fd, line, LINE_SIZE);
+	receive_marked(fd, line, LINE_SIZE, mark + 1);
 	close(fd);
 	if (strncmp(line, "ok", 2))
 		fail_msg("the host answers: %s", line);

@@ -176,7 +176,9 @@ class Guest:
             self._sockets[name].sendall(data)
 
     def _request(self, line):
-        self._send("host", self._host_port.answer(line).encode() + b"\n")
+        answer = self._host_port.answer(line)
+        if answer is not None:
+            self._send("host", answer.encode() + b"\n")
 
     def _control(self, line):
         word, _, rest = line.partition(" ")

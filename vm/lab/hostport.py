@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """Requests of the guest to the host: reading and writing the files behind the BARs
 from outside the guest, unplugging and plugging the functions. One line asks, one line
-answers."""
+answers. Who asks may be gone before the answer comes, or before its line ends; so that
+the next one is not taken in, a request may begin with a mark that its answer repeats,
+and an empty line ends what was begun."""
 
 import hashlib
 
@@ -29,10 +31,17 @@ class HostPort:
         }
 
     def answer(self, line):
+        """The answer to a line, None if there is none to give."""
         words = line.split()
+        if not words:
+            return None
+        mark = words.pop(0) + " " if words[0].startswith("#") else ""
+        return mark + self._answer(words)
+
+    def _answer(self, words):
         try:
             if not words or words[0] not in self._requests:
-                raise ValueError(f"no such request: {line.strip()!r}")
+                raise ValueError(f"no such request: {' '.join(words)!r}")
             return " ".join(["ok", *self._requests[words[0]](*words[1:])])
         except (ValueError, TypeError, IndexError, OSError, LabError) as error:
             return f"error {error}".replace("\n", " ")

@@ -26,6 +26,9 @@ DEFAULT_TIMEOUT = 60
 LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*")
 KEPT_ELSEWHERE = ("perftest/ib_write_bw-bar-on-both",)
 
+# What a program lists, and whether that is all of it.
+_LIST = 'status=0; "$1" --list || status=$?; echo "status=$status"'
+
 
 @dataclass(frozen=True)
 class Test:
@@ -42,9 +45,9 @@ def all_tests(tree):
     found = _from_listing(build.in_build(tree, _listing_script()), on_host=False)
     for program in sorted(HOST_TESTS.iterdir()):
         if program.is_file() and os.access(program, os.X_OK):
-            listing = subprocess.run([str(program), "--list"], stdout=subprocess.PIPE,
-                                     text=True, check=True).stdout
-            found += _from_listing(f"{program}:\n{listing}", on_host=True)
+            listing = subprocess.run(["sh", "-c", _LIST, "sh", program], check=False,
+                                     stdout=subprocess.PIPE, text=True)
+            found += _from_listing(f"{program}:\n{listing.stdout}", on_host=True)
     names = [test.name for test in found]
     doubles = sorted({name for name in names if names.count(name) > 1})
     if doubles:
@@ -73,21 +76,30 @@ def _any_match(name, patterns):
 
 
 def _listing_script():
-    """Prints each test program's path and its list, in the tree of the build."""
+    """Prints each test program's path, its list and its status, in the tree of the
+    build."""
     return f"""
     for program in /out/installed/{GUEST_TESTS}/*; do
         [ -f "$program" ] && [ -x "$program" ] || continue
         echo "${{program#/out/installed}}:"
-        "$program" --list
+        set -- "$program"
+        {_LIST}
     done
     """
 
 
 def _from_listing(text, on_host):
-    found, program = [], None
+    found, program, count = [], None, 0
     for line in text.splitlines():
         if line.startswith("/") and line.endswith(":"):
-            program = line[:-1]
+            program, count = line[:-1], len(found)
+            continue
+        status = re.fullmatch(r"status=(-?\d+)", line)
+        if status:
+            # Its tests would be missing, and nobody would miss them.
+            if status[1] != "0" or len(found) == count:
+                raise LabError(f"{program} --list: status {status[1]}, "
+                               f"{len(found) - count} tests")
             continue
         form = re.fullmatch(r"([a-z0-9_]+/[\w.+-]+)(?:\s+timeout=(\d+))?\s*", line)
         if not form:

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """Running tests in guests of one target. A test that breaks its guest (a crash, a
-bad kernel log, a process that cannot be killed) fails, and the tests after it get
-a new guest."""
+bad kernel log) or is not done in time fails, and the tests after it get a new guest."""
 
 import json
 import re
@@ -12,6 +11,8 @@ from lab.streams import Lines
 from lab.testreport import FAILED, PASSED, SKIPPED, Result
 
 SKIP_STATUS = 77
+# After these the guest may not be what the next test expects: nothing was put back.
+SPOILING = ("timeout", "stuck")
 # What a guest may take around a test: starting it, killing it, reading the log.
 MARGIN_SECONDS = 60
 
@@ -77,7 +78,7 @@ class _Session:
             self._judged = end + len(mark)
             self._ended.pop(0)
             self._finish(event, bad)
-            if bad or event["status"] == "stuck":
+            if bad or event["status"] in SPOILING:
                 self._guest.stop()
                 self._ended.clear()
 
