@@ -7,6 +7,7 @@
 #ifndef P2PMR_COMPAT_H
 #define P2PMR_COMPAT_H
 
+#include <linux/eventfd.h>
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/version.h>
@@ -171,6 +172,16 @@ static inline void p2pmr_vm_flags_set(struct vm_area_struct *vma,
 	vm_flags_set(vma, flags);
 #else
 	vma->vm_flags |= flags;
+#endif
+}
+
+/* 6.8 took away the number that is added; it was always 1. */
+static inline void p2pmr_eventfd_signal(struct eventfd_ctx *ctx)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+	eventfd_signal(ctx);
+#else
+	eventfd_signal(ctx, 1);
 #endif
 }
 

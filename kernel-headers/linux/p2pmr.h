@@ -7,6 +7,7 @@
 #ifndef _LINUX_P2PMR_H
 #define _LINUX_P2PMR_H
 
+#include <linux/bits.h>
 #include <linux/completion.h>
 #include <linux/dma-direction.h>
 #include <linux/list.h>
@@ -31,6 +32,8 @@ struct seq_file;
  * @start: first user address, aligned or not
  * @end: first user address after it, aligned or not, inside @vma
  * @write: the importer will write into the memory
+ * @registers: whoever asks says that it bears accesses of any size, repeated
+ *	and out of order; for memory of which the exporter does not know that
  * @importer: name of the importer, for logs and policy
  * @owner: the process whose mapping it is; current
  * @query: somebody only wants to know what is there. Change nothing and bring
@@ -42,6 +45,7 @@ struct p2pmr_request {
 	unsigned long start;
 	unsigned long end;
 	bool write;
+	bool registers;
 	const char *importer;
 	struct task_struct *owner;
 	bool query;
@@ -185,6 +189,7 @@ struct p2pmr_range_ops {
  * @length: length in bytes
  * @segs: the segments, for the importer to read until @revoke returned
  * @nr_segs: their number
+ * @device_bytes: of @length device memory
  *
  * Embedded in the importer's own object, which must stay until
  * p2pmr_range_unmap() has returned. The other members are p2pmr's.
@@ -194,6 +199,7 @@ struct p2pmr_range {
 	size_t length;
 	struct p2pmr_segment *segs;
 	unsigned int nr_segs;
+	u64 device_bytes;
 
 	/* private: */
 	const struct p2pmr_range_ops *ops;
@@ -203,10 +209,10 @@ struct p2pmr_range {
 	struct p2pmr_segment first_seg;
 	unsigned int nr_pieces;
 	unsigned int max_segs;
-	u64 device_bytes;
 	unsigned long host_pages;
 	struct pid *pid;
 	u64 id;
+	unsigned int flags;
 	bool write;
 	bool gone;
 	bool stale;
@@ -221,9 +227,14 @@ struct p2pmr_range {
 	ktime_t since;
 };
 
+/* Flags of p2pmr_range_map() */
+#define P2PMR_MAP_WRITE		BIT(0) /* the importer will write */
+#define P2PMR_MAP_REGISTERS	BIT(1) /* p2pmr_request.registers */
+#define P2PMR_MAP_DEVICE_ONLY	BIT(2) /* refuse host memory */
+
 bool p2pmr_range_has_device(unsigned long start, u64 length);
 int p2pmr_range_map(struct p2pmr_range *range, unsigned long start,
-		    size_t length, bool write,
+		    size_t length, unsigned int flags,
 		    const struct p2pmr_range_ops *ops);
 int p2pmr_range_map_kernel(struct p2pmr_range *range);
 int p2pmr_range_map_dma(struct p2pmr_range *range, struct device *dev,

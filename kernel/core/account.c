@@ -62,11 +62,7 @@ int p2pmr_charge(struct p2pmr_range *range)
 {
 	struct p2pmr_account *fresh = NULL, *account;
 	kuid_t uid = current_uid();
-	bool unlimited;
-	int ret = 0;
-
-	/* Asks security modules, which may sleep. */
-	unlimited = ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE);
+	int ret;
 
 	spin_lock(&accounts_lock);
 	account = find(uid);
@@ -84,8 +80,10 @@ int p2pmr_charge(struct p2pmr_range *range)
 			hash_add(accounts, &account->link, __kuid_val(uid));
 		}
 	}
-	if (!unlimited)
-		ret = check_limits(account, range->device_bytes);
+	ret = check_limits(account, range->device_bytes);
+	/* Few come so far that it matters who they are. */
+	if (ret && ns_capable_noaudit(&init_user_ns, CAP_SYS_RESOURCE))
+		ret = 0;
 	if (!ret) {
 		account->ranges++;
 		account->bytes += range->device_bytes;

@@ -49,7 +49,7 @@ struct p2pmr_piece {
 
 /* range.c */
 void p2pmr_range_init(struct p2pmr_range *range, unsigned long start,
-		      size_t length, bool write,
+		      size_t length, unsigned int flags,
 		      const struct p2pmr_range_ops *ops);
 
 /* walk.c: from addresses to pieces, from pieces to segments */

@@ -20,11 +20,6 @@ module_param(builtin_exporter, bool, 0644);
 MODULE_PARM_DESC(builtin_exporter,
 		 "Accept stock mappings of PCI memory BARs (default: Y)");
 
-static bool allow_registers;
-module_param(allow_registers, bool, 0644);
-MODULE_PARM_DESC(allow_registers,
-		 "Accept non-prefetchable (register) BARs too (default: N)");
-
 /*
  * The functions found last, referenced: a machine has hundreds, and programs
  * use few. Under p2pmr_ranges_lock, like all look-ups.
@@ -109,9 +104,9 @@ static int check_policy(const struct p2pmr_request *req, struct pci_dev *pdev,
 			int bar)
 {
 	if (!(pdev->resource[bar].flags & IORESOURCE_PREFETCH) &&
-	    !READ_ONCE(allow_registers)) {
+	    !p2pmr_policy_registers(req->registers)) {
 		p2pmr_refuse(req->importer,
-			     "%s BAR %d is not prefetchable and parameter allow_registers is off",
+			     "%s BAR %d is not prefetchable and parameter allow_registers does not let it in",
 			     pci_name(pdev), bar);
 		return -EPERM;
 	}

@@ -3,13 +3,16 @@
  * The administrator's lists of PCI functions that the built-in exporter serves:
  * module parameters allow and deny, by address (0000:01:00.0) or by vendor and
  * device id (1af4:1110), separated by commas. deny wins; an empty allow is all.
+ * And for whom it serves register BARs: parameter allow_registers.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/kstrtox.h>
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/sysfs.h>
 
 #include "policy.h"
 
@@ -157,4 +160,48 @@ bool p2pmr_policy_allows(const struct pci_dev *pdev)
 	}
 	mutex_unlock(&lists_lock);
 	return allowed;
+}
+
+/* allow_registers: for nobody, for those who ask for it, for everybody */
+enum registers { NEVER, ON_REQUEST, ALWAYS };
+
+static int registers_set(const char *val, const struct kernel_param *kp)
+{
+	bool always;
+
+	if (sysfs_streq(val, "request")) {
+		WRITE_ONCE(*(int *)kp->arg, ON_REQUEST);
+		return 0;
+	}
+	if (kstrtobool(val, &always)) {
+		pr_err("parameter %s: want N, request or Y\n", kp->name);
+		return -EINVAL;
+	}
+	WRITE_ONCE(*(int *)kp->arg, always ? ALWAYS : NEVER);
+	return 0;
+}
+
+static int registers_get(char *buffer, const struct kernel_param *kp)
+{
+	static const char *const names[] = { "N", "request", "Y" };
+
+	return sysfs_emit(buffer, "%s\n", names[READ_ONCE(*(int *)kp->arg)]);
+}
+
+static const struct kernel_param_ops registers_ops = {
+	.set = registers_set,
+	.get = registers_get,
+};
+
+static int allow_registers = NEVER;
+module_param_cb(allow_registers, &registers_ops, &allow_registers, 0644);
+MODULE_PARM_DESC(allow_registers,
+		 "Accept non-prefetchable (register) BARs too: N, Y, or for who asks: request (default: N)");
+
+/* May a register BAR be served, to somebody who has asked for it or not? */
+bool p2pmr_policy_registers(bool requested)
+{
+	int allowed = READ_ONCE(allow_registers);
+
+	return allowed == ALWAYS || (allowed == ON_REQUEST && requested);
 }

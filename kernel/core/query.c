@@ -95,8 +95,8 @@ static void try(struct attempt *attempt, struct vm_area_struct *vma,
 		const struct p2pmr_query_segment *seg, unsigned long start,
 		bool write)
 {
-	p2pmr_range_init(&attempt->range, start, seg->length, write,
-			 &p2pmr_query_ops);
+	p2pmr_range_init(&attempt->range, start, seg->length,
+			 write ? P2PMR_MAP_WRITE : 0, &p2pmr_query_ops);
 	attempt->error = -p2pmr_probe(&attempt->range, vma);
 	attempt->early = attempt->error && !attempt->range.nr_pieces;
 }

@@ -14,6 +14,9 @@
 #include "core.h"
 #include "trace.h"
 
+#define MAP_FLAGS \
+	(P2PMR_MAP_WRITE | P2PMR_MAP_REGISTERS | P2PMR_MAP_DEVICE_ONLY)
+
 /**
  * p2pmr_range_has_device() - does a range touch a mapping of device memory?
  * @start: first address in the address space of the caller
@@ -50,13 +53,14 @@ bool p2pmr_range_has_device(unsigned long start, u64 length)
 EXPORT_SYMBOL_GPL(p2pmr_range_has_device);
 
 void p2pmr_range_init(struct p2pmr_range *range, unsigned long start,
-		      size_t length, bool write,
+		      size_t length, unsigned int flags,
 		      const struct p2pmr_range_ops *ops)
 {
 	memset(range, 0, sizeof(*range));
 	range->start = start;
 	range->length = length;
-	range->write = write;
+	range->flags = flags;
+	range->write = flags & P2PMR_MAP_WRITE;
 	range->ops = ops;
 	range->state = P2PMR_SETUP;
 	range->segs = &range->first_seg;
@@ -100,7 +104,7 @@ static int insert_notifiers(struct p2pmr_range *range)
  * @range: to be filled; in the importer's object, need not be initialized
  * @start: first address, aligned or not
  * @length: in bytes, not 0
- * @write: the importer will write into the memory
+ * @flags: P2PMR_MAP_*
  * @ops: the importer's side; must stay as long as the range
  *
  * Device memory is resolved by its exporter, host memory pinned. On success
@@ -112,23 +116,25 @@ static int insert_notifiers(struct p2pmr_range *range)
  * Return: 0, or
  * -EAGAIN (the mappings changed meanwhile: try again),
  * -EFAULT (a hole), -EACCES (the mapping does not give the rights),
- * -EINVAL (empty, wraps around, or a private device mapping),
+ * -EINVAL (empty, wraps around, unknown flags, or a private device mapping),
  * -ENXIO (device memory that no exporter knows), -EPERM (policy),
  * -ENODEV (the device is going away), -E2BIG (too many mappings),
+ * -EMEDIUMTYPE (host memory with P2PMR_MAP_DEVICE_ONLY),
  * -EDQUOT (the user's limit), -ENOMEM (also RLIMIT_MEMLOCK), or what the
  * exporter said. After a failure the range holds nothing.
  */
 int p2pmr_range_map(struct p2pmr_range *range, unsigned long start,
-		    size_t length, bool write,
+		    size_t length, unsigned int flags,
 		    const struct p2pmr_range_ops *ops)
 {
 	unsigned long end;
 	int ret;
 
-	if (!current->mm || !length || check_add_overflow(start, length, &end))
+	if (!current->mm || !length || (flags & ~MAP_FLAGS) ||
+	    check_add_overflow(start, length, &end))
 		return -EINVAL;
 
-	p2pmr_range_init(range, start, length, write, ops);
+	p2pmr_range_init(range, start, length, flags, ops);
 	ret = p2pmr_collect(range);
 	if (!ret)
 		ret = p2pmr_charge(range);

@@ -68,6 +68,11 @@ static int add_vma(struct p2pmr_range *range, struct vm_area_struct *vma,
 		if (ret)
 			return ret;
 		range->device_bytes += end - start;
+	} else if (range->flags & P2PMR_MAP_DEVICE_ONLY) {
+		p2pmr_refuse(range->ops->name,
+			     "host memory at offset %#lx, where device memory is required",
+			     start - range->start);
+		return -EMEDIUMTYPE;
 	} else if (n && !range->pieces[n - 1].exporter) {
 		range->pieces[n - 1].end = end;
 		return 0;
@@ -200,6 +205,7 @@ static int resolve_device(struct p2pmr_piece *piece, struct vm_area_struct *vma)
 		.start = piece->start,
 		.end = piece->end,
 		.write = range->write,
+		.registers = range->flags & P2PMR_MAP_REGISTERS,
 		.importer = range->ops->name,
 		.owner = current,
 		.query = range->ops == &p2pmr_query_ops,

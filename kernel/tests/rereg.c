@@ -5,50 +5,19 @@
  * kernel's driver has none either, a BAR is answered as host memory is.
  */
 #include <errno.h>
-#include <rdma/ib_user_verbs.h>
-#include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "modules.h"
 #include "revoked.h"
 #include "runner.h"
-
-struct keys {
-	uint32_t lkey, rkey;
-};
+#include "uverbs.h"
 
 /* 0 and the new keys, or the kernel's errno. */
 static int rereg(struct ibv_mr *mr, int flags, struct ibv_pd *pd,
 		 uint8_t *address, size_t length, int access, struct keys *keys)
 {
-	struct ib_uverbs_rereg_mr_resp response = { 0 };
-	struct {
-		struct ib_uverbs_cmd_hdr header;
-		struct ib_uverbs_rereg_mr body;
-	} command = {
-		.header = {
-			.command = IB_USER_VERBS_CMD_REREG_MR,
-			.in_words = sizeof(command) / 4,
-			.out_words = sizeof(response) / 4,
-		},
-		.body = {
-			.response = (uintptr_t)&response,
-			.mr_handle = mr->handle,
-			.flags = flags,
-			.start = (uintptr_t)address,
-			.length = length,
-			.hca_va = (uintptr_t)address,
-			.pd_handle = pd->handle,
-			.access_flags = access,
-		},
-	};
-
-	if (write(mr->context->cmd_fd, &command, sizeof(command)) !=
-	    sizeof(command))
-		return errno;
-	*keys = (struct keys){ response.lkey, response.rkey };
-	return 0;
+	return uverbs_reregister(mr->context, mr->handle, flags, pd, address,
+				 length, access, keys);
 }
 
 /* Does this kernel's driver have the command at all? */

@@ -138,6 +138,7 @@ int p2pmr_driver_mr_make(struct p2pmr_shadow *shadow, u64 iova, int access)
 		return ret;
 	}
 	shadow->mr = mr;
+	shadow->page_shift = page_shift;
 	shadow->ibmr.lkey = mr->lkey;
 	shadow->ibmr.rkey = mr->lkey;
 	if (P2PMR_RXE_RKEY_FOR_REMOTE_ONLY && !(access & ACCESS_REMOTE))

@@ -33,19 +33,60 @@ static struct p2pmr_ibdev *find(struct ib_device *ibdev)
 	return NULL;
 }
 
+static struct ib_mr *reg_device(struct p2pmr_ibdev *dev,
+				P2PMR_REG_USER_MR_PARAMS,
+				struct p2pmr_mr_request *request)
+{
+	struct ib_mr *mr = p2pmr_mr_reg(dev, pd, start, length, iova, access,
+					request);
+	int ret;
+
+	if (!request || IS_ERR(mr))
+		return mr;
+	ret = p2pmr_mr_answer(mr, udata);
+	if (ret) {
+		p2pmr_mr_dereg(p2pmr_mr_shadow(mr));
+		return ERR_PTR(ret);
+	}
+	return mr;
+}
+
+/* Answered first, since nothing that can fail may follow the driver's success. */
+static struct ib_mr *reg_host(struct p2pmr_ibdev *dev, P2PMR_REG_USER_MR_PARAMS,
+			      const struct p2pmr_mr_request *request)
+{
+	int ret;
+
+	if (request) {
+		if (request->flags & P2PMR_REG_REQUIRE_DEVICE) {
+			p2pmr_ibdev_refuse(dev, "host memory, where device memory is required");
+			return ERR_PTR(-EMEDIUMTYPE);
+		}
+		ret = p2pmr_request_answer(udata, length, 0, 0, 0);
+		if (ret)
+			return ERR_PTR(ret);
+	}
+	return dev->orig.reg_user_mr(P2PMR_REG_USER_MR_ARGS);
+}
+
 static struct ib_mr *hook_reg_user_mr(P2PMR_REG_USER_MR_PARAMS)
 {
 	int idx = srcu_read_lock(&hooks_srcu);
 	struct p2pmr_ibdev *dev = find(pd->device);
+	struct p2pmr_mr_request *request;
 	struct ib_mr *mr;
 
-	if (!dev)
-		mr = ERR_PTR(-ENODEV);
-	else if (!READ_ONCE(dev->removed) &&
-		 p2pmr_range_has_device(start, length))
-		mr = p2pmr_mr_reg(dev, pd, start, length, iova, access);
+	request = dev ? p2pmr_request_read(dev, udata) : ERR_PTR(-ENODEV);
+	if (IS_ERR(request)) {
+		mr = ERR_CAST(request);
+		goto out;
+	}
+	if (!READ_ONCE(dev->removed) && p2pmr_range_has_device(start, length))
+		mr = reg_device(dev, P2PMR_REG_USER_MR_ARGS, request);
 	else
-		mr = dev->orig.reg_user_mr(P2PMR_REG_USER_MR_ARGS);
+		mr = reg_host(dev, P2PMR_REG_USER_MR_ARGS, request);
+	p2pmr_request_put(request);
+out:
 	srcu_read_unlock(&hooks_srcu, idx);
 	return mr;
 }

@@ -93,7 +93,13 @@ static void activate(struct p2pmr_range *range)
 
 static int revoke(struct p2pmr_range *range, enum p2pmr_cause cause)
 {
-	return p2pmr_driver_mr_drop(container_of(range, struct p2pmr_shadow, range));
+	struct p2pmr_shadow *shadow =
+		container_of(range, struct p2pmr_shadow, range);
+	int ret = p2pmr_driver_mr_drop(shadow);
+
+	if (cause != P2PMR_CAUSE_RELEASE)
+		p2pmr_request_signal(shadow->request);
+	return ret;
 }
 
 static const struct p2pmr_range_ops range_ops = {
@@ -102,6 +108,17 @@ static const struct p2pmr_range_ops range_ops = {
 	.revoke = revoke,
 };
 
+static unsigned int map_flags(const struct p2pmr_mr_request *request, int access)
+{
+	unsigned int flags = ib_access_writable(access) ? P2PMR_MAP_WRITE : 0;
+
+	if (request && (request->flags & P2PMR_REG_REQUIRE_DEVICE))
+		flags |= P2PMR_MAP_DEVICE_ONLY;
+	if (request && (request->flags & P2PMR_REG_REGISTER_BAR))
+		flags |= P2PMR_MAP_REGISTERS;
+	return flags;
+}
+
 /* One attempt to set up everything; -EAGAIN if the mappings changed. */
 static int try_register(struct p2pmr_shadow *shadow, u64 start, u64 length,
 			u64 iova, int access)
@@ -109,7 +126,7 @@ static int try_register(struct p2pmr_shadow *shadow, u64 start, u64 length,
 	int ret;
 
 	ret = p2pmr_range_map(&shadow->range, start, length,
-			      ib_access_writable(access), &range_ops);
+			      map_flags(shadow->request, access), &range_ops);
 	if (ret)
 		return ret;
 	ret = p2pmr_range_map_kernel(&shadow->range);
@@ -141,7 +158,8 @@ static int try_repeatedly(struct p2pmr_shadow *shadow, u64 start, u64 length,
 }
 
 static struct p2pmr_shadow *shadow_alloc(struct p2pmr_ibdev *dev,
-					 struct ib_pd *pd)
+					 struct ib_pd *pd,
+					 struct p2pmr_mr_request *request)
 {
 	struct p2pmr_shadow *shadow;
 
@@ -156,6 +174,7 @@ static struct p2pmr_shadow *shadow_alloc(struct p2pmr_ibdev *dev,
 	kref_get(&dev->kref);
 	shadow->dev = dev;
 	shadow->user_pd = pd;
+	shadow->request = p2pmr_request_get(request);
 	shadow->ibmr.device = dev->ibdev;
 	shadow->ibmr.pd = pd;
 	return shadow;
@@ -163,6 +182,7 @@ static struct p2pmr_shadow *shadow_alloc(struct p2pmr_ibdev *dev,
 
 static void shadow_free(struct p2pmr_shadow *shadow)
 {
+	p2pmr_request_put(shadow->request);
 	p2pmr_ibdev_put(shadow->dev);
 	kfree_rcu(shadow, rcu);
 	/* The caller runs under the hooks' SRCU, which unloading waits for. */
@@ -177,13 +197,15 @@ static void shadow_free(struct p2pmr_shadow *shadow)
  * @length: in bytes
  * @iova: address that work requests will use
  * @access: IB_ACCESS_* flags, checked by uverbs for what the device knows
+ * @request: what is wanted beside, or NULL; the MR takes a reference of its own
  *
  * Return: the MR for uverbs, to be ended with p2pmr_mr_dereg(), or an error
  * pointer: those of p2pmr_range_map() and p2pmr_range_commit(), -EOPNOTSUPP
  * (access flags), -EFBIG (longer than the driver can), -EIO, -EINTR.
  */
 struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
-			   u64 length, u64 iova, int access)
+			   u64 length, u64 iova, int access,
+			   struct p2pmr_mr_request *request)
 {
 	struct p2pmr_shadow *shadow;
 	int ret;
@@ -191,7 +213,7 @@ struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
 	ret = check_request(dev, length, access);
 	if (ret)
 		return ERR_PTR(ret);
-	shadow = shadow_alloc(dev, pd);
+	shadow = shadow_alloc(dev, pd, request);
 	if (IS_ERR(shadow))
 		return ERR_CAST(shadow);
 	shadow->access = access;
@@ -221,7 +243,8 @@ struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
  * @access: with IB_MR_REREG_ACCESS
  * @pd: with IB_MR_REREG_PD
  *
- * By registering anew, so that what is not given anew must still be mapped.
+ * By registering anew, so that what is not given anew must still be mapped. An
+ * extended request stays with the MR.
  *
  * Return: another MR, with other keys, or an error pointer.
  */
@@ -238,7 +261,20 @@ struct ib_mr *p2pmr_mr_rereg(struct p2pmr_shadow *old, int flags, u64 start,
 		access = old->access;
 	if (!(flags & IB_MR_REREG_PD))
 		pd = old->user_pd;
-	return p2pmr_mr_reg(old->dev, pd, start, length, iova, access);
+	return p2pmr_mr_reg(old->dev, pd, start, length, iova, access,
+			    old->request);
+}
+
+/* What p2pmr_mr_reg() has made, for the one who made an extended request. */
+int p2pmr_mr_answer(struct ib_mr *mr, struct ib_udata *udata)
+{
+	const struct p2pmr_shadow *shadow =
+		container_of(mr, struct p2pmr_shadow, ibmr);
+
+	return p2pmr_request_answer(udata, shadow->range.length,
+				    shadow->range.device_bytes,
+				    shadow->range.nr_segs,
+				    1U << shadow->page_shift);
 }
 
 void p2pmr_mr_dereg(struct p2pmr_shadow *shadow)

@@ -8,6 +8,7 @@
 
 #include <linux/kref.h>
 #include <linux/mutex.h>
+#include <linux/refcount.h>
 #include <linux/rwsem.h>
 #include <linux/semaphore.h>
 #include <linux/srcu.h>
@@ -15,6 +16,7 @@
 #include <rdma/ib_verbs.h>
 
 #include <linux/p2pmr.h>
+#include <rdma/p2pmr-verbs-abi.h>
 
 #include "../compat.h"
 
@@ -76,6 +78,19 @@ struct p2pmr_ibdev {
 };
 
 /**
+ * struct p2pmr_mr_request - an extended request, shared by an MR and those that
+ *	re-registration makes of it
+ * @refs: one for each of them
+ * @flags: P2PMR_REG_*
+ * @event: to be signalled on revocation, or NULL
+ */
+struct p2pmr_mr_request {
+	refcount_t refs;
+	u32 flags;
+	struct eventfd_ctx *event;
+};
+
+/**
  * struct p2pmr_shadow - the MR that uverbs holds for device memory
  * @ibmr: what uverbs writes into; carries the keys of @mr
  * @range: the device memory
@@ -84,6 +99,8 @@ struct p2pmr_ibdev {
  *	helper's
  * @access: IB_ACCESS_* flags as registered
  * @iova: as registered
+ * @page_shift: of the pages in the driver's table
+ * @request: what the owner wanted beside, or NULL; referenced
  * @dev: referenced
  * @hash: finds the shadow by the address of @ibmr
  * @link: in @dev->shadows
@@ -96,6 +113,8 @@ struct p2pmr_shadow {
 	struct ib_pd *user_pd;
 	int access;
 	u64 iova;
+	unsigned int page_shift;
+	struct p2pmr_mr_request *request;
 	struct p2pmr_ibdev *dev;
 	struct hlist_node hash;
 	struct list_head link;
@@ -115,9 +134,20 @@ int p2pmr_fastreg_exec(struct p2pmr_fastreg *fr, struct ib_mr *mr, int access);
 int p2pmr_driver_mr_make(struct p2pmr_shadow *shadow, u64 iova, int access);
 int p2pmr_driver_mr_drop(struct p2pmr_shadow *shadow);
 
+/* request.c */
+struct p2pmr_mr_request *p2pmr_request_read(struct p2pmr_ibdev *dev,
+					    struct ib_udata *udata);
+struct p2pmr_mr_request *p2pmr_request_get(struct p2pmr_mr_request *request);
+void p2pmr_request_put(struct p2pmr_mr_request *request);
+void p2pmr_request_signal(const struct p2pmr_mr_request *request);
+int p2pmr_request_answer(struct ib_udata *udata, u64 length, u64 device_bytes,
+			 unsigned int segments, unsigned int page_size);
+
 /* mr.c */
 struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
-			   u64 length, u64 iova, int access);
+			   u64 length, u64 iova, int access,
+			   struct p2pmr_mr_request *request);
+int p2pmr_mr_answer(struct ib_mr *mr, struct ib_udata *udata);
 struct p2pmr_shadow *p2pmr_mr_shadow(struct ib_mr *mr);
 bool p2pmr_mr_is_key(struct p2pmr_ibdev *dev, u32 lkey);
 struct ib_mr *p2pmr_mr_rereg(struct p2pmr_shadow *old, int flags, u64 start,
