@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "runner.h"
+#include "system.h"
 
 bool module_is_loaded(const char *module)
 {
@@ -115,4 +117,23 @@ int module_set(const char *module, const char *parameter, const char *value,
 		error = errno;
 	close(fd);
 	return error;
+}
+
+void test_module_load(const char *module, const char *format, ...)
+{
+	char program[PATH_SIZE], parameters[PARAMETER_SIZE], *slash;
+	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	va_list ap;
+
+	assert_true(n > 0);
+	program[n] = '\0';
+	slash = strrchr(program, '/');
+	*slash = '\0';
+	va_start(ap, format);
+	vsnprintf(parameters, sizeof(parameters), format, ap);
+	va_end(ap);
+	if (module_is_loaded(module))
+		assert_true(module_try_remove(module));
+	assert_true(shell("insmod %s/modules/%s.ko %s", program, module,
+			  parameters));
 }

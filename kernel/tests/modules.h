@@ -37,6 +37,13 @@ bool module_try_remove(const char *module);
 int module_set(const char *module, const char *parameter, const char *value,
 	       char before[PARAMETER_SIZE]);
 
+/*
+ * Loads a module that lies beside the tests, where modprobe does not look,
+ * anew; the format gives its parameters.
+ */
+void test_module_load(const char *module, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+
 /* Runs a program with its output on ours; returns its exit status. */
 int run_command(const char *const argv[]);
 

@@ -20,38 +20,10 @@
 #include "modules.h"
 #include "peer.h"
 #include "runner.h"
+#include "watch.h"
 
 #define WINDOW	   (16 * PAGE)
 #define READ_WRITE (PROT_READ | PROT_WRITE)
-
-/* A position behind all that the kernel log has so far. */
-static int log_open(void)
-{
-	int fd = open("/dev/kmsg", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-
-	assert_true(fd >= 0);
-	assert_int_equal(lseek(fd, 0, SEEK_END), 0);
-	return fd;
-}
-
-/* Lines of p2pmr's since then. */
-static int log_lines(int fd)
-{
-	char line[8192];
-	int count = 0;
-	ssize_t n;
-
-	while ((n = read(fd, line, sizeof(line) - 1)) > 0) {
-		line[n] = '\0';
-		if (strstr(line, "p2pmr")) {
-			print_message("%s", line);
-			count++;
-		}
-	}
-	assert_int_equal(n, -1);
-	assert_int_equal(errno, EAGAIN);
-	return count;
-}
 
 static void refuse_once(void *address)
 {
@@ -91,11 +63,11 @@ static void no_log_no_count(void **state)
 	stats.stats = (uintptr_t)after;
 	assert_int_equal(chardev_error(fd, P2PMR_IOC_STATS, &stats), 0);
 	assert_memory_equal(before, after, stats.count * sizeof(before[0]));
-	assert_int_equal(log_lines(log), 0);
+	assert_int_equal(log_count(log, "p2pmr", NULL), 0);
 
 	/* What a registration would have left behind. */
 	refuse_once(private);
-	assert_int_equal(log_lines(log), 1);
+	assert_int_equal(log_count(log, "p2pmr", NULL), 1);
 	assert_int_equal(munmap(private, WINDOW), 0);
 	close(log);
 	close(fd);

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "chardev.h"
 #include "host.h"
 #include "modules.h"
 #include "revoked.h"
@@ -21,37 +22,19 @@
 #define PAGES  (WINDOW / PAGE)
 #define RAM    0 /* instead of a physical address */
 
-/* Where the kernel has put a BAR. */
 static uint64_t physical_address(enum memory_kind kind)
 {
-	char path[PATH_SIZE], *text, *line;
-	uint64_t start;
+	uint64_t first, last;
 
-	pci_file(kind, "resource", path);
-	text = read_file(path);
-	line = strchr(strchr(text, '\n') + 1, '\n') + 1; /* BAR 2 */
-	start = strtoull(line, NULL, 16);
-	free(text);
-	assert_true(start);
-	return start;
+	physical_range(kind, &first, &last);
+	return first;
 }
 
-/* The module's file lies beside the tests, where modprobe does not look. */
 static void load(size_t uio_size)
 {
-	char program[PATH_SIZE], *slash;
-	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
-
-	assert_true(n > 0);
-	program[n] = '\0';
-	slash = strrchr(program, '/');
-	*slash = '\0';
-	if (module_is_loaded(MODULE))
-		assert_true(shell("rmmod " MODULE));
-	assert_true(shell("modprobe uio && insmod %s/modules/" MODULE
-			  ".ko uio_addr=%#llx uio_size=%zu",
-			  program, (unsigned long long)physical_address(BAR),
-			  uio_size));
+	assert_true(shell("modprobe uio"));
+	test_module_load(MODULE, "uio_addr=%#lx uio_size=%zu",
+			 physical_address(BAR), uio_size);
 }
 
 static void unload(void)

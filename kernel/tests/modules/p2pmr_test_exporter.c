@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * An exporter that does what it is told, for tests: it maps one stretch of
+ * physical addresses, takes back parts of it and gives them out again, makes
+ * importers wait, and tells who asked last and how many have its memory. Root
+ * only.
+ */
+#include <linux/completion.h>
+#include <linux/fs.h>
+#include <linux/miscdevice.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/p2pmr.h>
+#include <linux/sched.h>
+#include <linux/uaccess.h>
+
+static unsigned long addr;
+module_param(addr, ulong, 0);
+MODULE_PARM_DESC(addr, "Physical address of the memory");
+
+static unsigned long size;
+module_param(size, ulong, 0);
+MODULE_PARM_DESC(size, "Its size in bytes");
+
+static DEFINE_MUTEX(lock); /* what follows */
+static unsigned long taken_start, taken_end;
+static unsigned int users;
+static bool holding;
+static struct completion released;
+static char asked[128];
+
+static int exporter_p2p_map(const struct p2pmr_request *req,
+			    struct p2pmr_mapping *map)
+{
+	unsigned long offset = (req->vma->vm_pgoff << PAGE_SHIFT) +
+			       req->start - req->vma->vm_start;
+	unsigned long len = req->end - req->start;
+	bool wait;
+	int ret;
+
+	mutex_lock(&lock);
+	wait = holding;
+	holding = false;
+	snprintf(asked, sizeof(asked), "pid=%d importer=%s offset=%lu length=%lu write=%d",
+		 task_tgid_nr(req->owner), req->importer, offset, len, req->write);
+	mutex_unlock(&lock);
+	if (wait && wait_for_completion_killable(&released))
+		return -EINTR;
+
+	mutex_lock(&lock);
+	map->bar = -1;
+	map->prot = req->vma->vm_page_prot;
+	if (offset < taken_end && taken_start < offset + len)
+		ret = -ENODEV;
+	else
+		ret = p2pmr_add_extent(map, addr + offset, len, NULL);
+	if (!ret)
+		users++;
+	mutex_unlock(&lock);
+	return ret;
+}
+
+static void exporter_p2p_unmap(void *cookie)
+{
+	mutex_lock(&lock);
+	users--;
+	mutex_unlock(&lock);
+}
+
+static const struct vm_operations_struct exporter_vm_ops = {};
+
+static const struct p2pmr_exporter exporter = {
+	.name = KBUILD_MODNAME,
+	.owner = THIS_MODULE,
+	.vm_ops = &exporter_vm_ops,
+	.p2p_map = exporter_p2p_map,
+	.p2p_unmap = exporter_p2p_unmap,
+};
+
+static int exporter_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	unsigned long len = vma->vm_end - vma->vm_start;
+	unsigned long offset = vma->vm_pgoff << PAGE_SHIFT;
+
+	if (offset > size || len > size - offset)
+		return -EINVAL;
+	vma->vm_ops = &exporter_vm_ops;
+	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+	return remap_pfn_range(vma, vma->vm_start, (addr + offset) >> PAGE_SHIFT,
+			       len, vma->vm_page_prot);
+}
+
+/* "take OFFSET LENGTH", "give" all back, "hold" the next one, "release" it. */
+static ssize_t exporter_write(struct file *file, const char __user *from,
+			      size_t count, loff_t *pos)
+{
+	unsigned long offset, len;
+	char line[64];
+
+	if (count >= sizeof(line))
+		return -EINVAL;
+	if (copy_from_user(line, from, count))
+		return -EFAULT;
+	line[count] = '\0';
+
+	if (sscanf(line, "take %lu %lu", &offset, &len) == 2) {
+		mutex_lock(&lock);
+		taken_start = offset;
+		taken_end = offset + len;
+		mutex_unlock(&lock);
+		p2pmr_revoke(&exporter, addr + offset, len);
+	} else if (sysfs_streq(line, "give")) {
+		mutex_lock(&lock);
+		taken_start = 0;
+		taken_end = 0;
+		mutex_unlock(&lock);
+	} else if (sysfs_streq(line, "hold")) {
+		mutex_lock(&lock);
+		reinit_completion(&released);
+		holding = true;
+		mutex_unlock(&lock);
+	} else if (sysfs_streq(line, "release")) {
+		complete_all(&released);
+	} else {
+		return -EINVAL;
+	}
+	return count;
+}
+
+static ssize_t exporter_read(struct file *file, char __user *to, size_t count,
+			     loff_t *pos)
+{
+	char line[160];
+	int len;
+
+	mutex_lock(&lock);
+	len = scnprintf(line, sizeof(line), "users=%u held=%d %s\n", users,
+			!holding && !completion_done(&released), asked);
+	mutex_unlock(&lock);
+	return simple_read_from_buffer(to, count, pos, line, len);
+}
+
+static const struct file_operations exporter_fops = {
+	.owner = THIS_MODULE,
+	.mmap = exporter_mmap,
+	.read = exporter_read,
+	.write = exporter_write,
+};
+
+static struct miscdevice exporter_device = {
+	.minor = MISC_DYNAMIC_MINOR,
+	.name = KBUILD_MODNAME,
+	.fops = &exporter_fops,
+	.mode = 0600,
+};
+
+static int __init exporter_init(void)
+{
+	int ret;
+
+	init_completion(&released);
+	complete_all(&released);
+	ret = p2pmr_register_exporter(&exporter);
+	if (ret)
+		return ret;
+	ret = misc_register(&exporter_device);
+	if (ret)
+		p2pmr_unregister_exporter(&exporter);
+	return ret;
+}
+
+static void __exit exporter_exit(void)
+{
+	misc_deregister(&exporter_device);
+	p2pmr_unregister_exporter(&exporter);
+}
+
+module_init(exporter_init);
+module_exit(exporter_exit);
+
+MODULE_DESCRIPTION("An exporter for the tests of p2pmr");
+MODULE_AUTHOR("The p2pmr authors");
+MODULE_LICENSE("GPL");
