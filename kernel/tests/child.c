@@ -62,6 +62,47 @@ void child_kill(struct child *child)
 	assert_true(WIFSIGNALED(status));
 }
 
+/* Room for one file descriptor beside a message. */
+union file_control {
+	struct cmsghdr header;
+	char room[CMSG_SPACE(sizeof(int))];
+};
+
+void send_file(int socket, int fd)
+{
+	union file_control control = { 0 };
+	char nothing = 0;
+	struct iovec iov = { &nothing, 1 };
+	struct msghdr message = { .msg_iov = &iov,
+				  .msg_iovlen = 1,
+				  .msg_control = &control,
+				  .msg_controllen = sizeof(control) };
+
+	control.header = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+					   .cmsg_type = SCM_RIGHTS,
+					   .cmsg_len = CMSG_LEN(sizeof(fd)) };
+	memcpy(CMSG_DATA(&control.header), &fd, sizeof(fd));
+	if (sendmsg(socket, &message, MSG_NOSIGNAL) != 1)
+		fail_msg("cannot send a file: %s", strerror(errno));
+}
+
+int receive_file(int socket)
+{
+	union file_control control = { 0 };
+	char nothing;
+	struct iovec iov = { &nothing, 1 };
+	struct msghdr message = { .msg_iov = &iov,
+				  .msg_iovlen = 1,
+				  .msg_control = &control,
+				  .msg_controllen = sizeof(control) };
+	int fd;
+
+	assert_int_equal(recvmsg(socket, &message, MSG_CMSG_CLOEXEC), 1);
+	assert_int_equal(control.header.cmsg_type, SCM_RIGHTS);
+	memcpy(&fd, CMSG_DATA(&control.header), sizeof(fd));
+	return fd;
+}
+
 void send_message(int socket, const void *message, size_t size)
 {
 	if (send(socket, message, size, MSG_NOSIGNAL) != (ssize_t)size)

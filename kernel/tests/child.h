@@ -25,6 +25,10 @@ void child_finish(struct child *child);
 /* SIGKILL, and waits until it is gone. */
 void child_kill(struct child *child);
 
+/* A file for the other process. */
+void send_file(int socket, int fd);
+int receive_file(int socket);
+
 /* Whole messages of a known size; the other end missing fails the test. */
 void send_message(int socket, const void *message, size_t size);
 void receive_message(int socket, void *message, size_t size);

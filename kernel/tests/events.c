@@ -54,12 +54,15 @@ static void clear_refs_keeps(void **state)
 
 /*
  * Advice that splits the mapping but changes no page. (NUMA balancing never
- * looks at such mappings, and needs two nodes; a policy can be set.)
+ * looks at such mappings, and needs two nodes; a policy can be set.) What then
+ * is several mappings can be registered as one, and each part of it ends both
+ * regions.
  */
 static void split_keeps(void **state)
 {
 	unsigned long nodes = 1;
 	struct scene scene;
+	struct ibv_mr *whole;
 	uint8_t *middle;
 
 	(void)state;
@@ -73,6 +76,14 @@ static void split_keeps(void **state)
 				 &nodes, 8 * sizeof(nodes), 0),
 			 0);
 	assert_untouched(&scene);
+
+	whole = scene.bar.mr;
+	memory_register(&scene.bar, scene.pair.device.pd);
+	assert_reachable(&scene);
+	assert_int_equal(munmap(middle + PAGE, PAGE), 0);
+	assert_int_equal(ranges_of(getpid(), "revoked"), 2);
+	assert_revoked(&scene);
+	assert_int_equal(ibv_dereg_mr(whole), 0);
 	memory_release(&scene.bar);
 	scene_close(&scene);
 }
@@ -173,14 +184,18 @@ static void removal_under_traffic(void **state)
 	scene_close(&scene);
 }
 
+#define KEPT 8
+
 struct registrar {
 	struct ibv_pd *pd;
 	uint8_t *bytes;
+	struct ibv_mr *kept[KEPT]; /* the latest, in a ring */
 	atomic_bool stop;
 	atomic_uint made, refused;
 	int unexpected;
 };
 
+/* Replaces the oldest one; while it is refused nothing goes. */
 static void *register_always(void *argument)
 {
 	struct registrar *r = argument;
@@ -188,10 +203,13 @@ static void *register_always(void *argument)
 	while (!r->stop && !r->unexpected) {
 		struct ibv_mr *mr =
 			ibv_reg_mr(r->pd, r->bytes, WINDOW, ACCESS_ALL);
+		struct ibv_mr **place = &r->kept[r->made % KEPT];
 
 		if (mr) {
+			if (*place)
+				r->unexpected = ibv_dereg_mr(*place);
+			*place = mr;
 			r->made++;
-			r->unexpected = ibv_dereg_mr(mr);
 		} else {
 			r->refused++;
 			if (errno != ENXIO && errno != ENODEV &&
@@ -200,6 +218,13 @@ static void *register_always(void *argument)
 		}
 	}
 	return NULL;
+}
+
+static void release_kept(struct registrar *r)
+{
+	for (int i = 0; i < KEPT; i++)
+		if (r->kept[i])
+			assert_int_equal(ibv_dereg_mr(r->kept[i]), 0);
 }
 
 static void wait_for_more(atomic_uint *count, const struct registrar *r)
@@ -216,6 +241,7 @@ static void registration_races_with_removal(void **state)
 	struct registrar registrar = { 0 };
 	struct scene scene;
 	pthread_t thread;
+	int live = 0;
 
 	(void)state;
 	scene_open(&scene, BAR2);
@@ -227,7 +253,9 @@ static void registration_races_with_removal(void **state)
 		wait_for_more(&registrar.made, &registrar);
 		usleep(300 * i);
 		set_presence(false);
+		/* One that was under way may yet be made, but not be live. */
 		wait_for_more(&registrar.refused, &registrar);
+		live += ranges_of(getpid(), "live");
 		set_presence(true);
 	}
 	registrar.stop = true;
@@ -236,6 +264,8 @@ static void registration_races_with_removal(void **state)
 		      registrar.refused);
 	assert_int_equal(registrar.unexpected, 0);
 	assert_true(registrar.made && registrar.refused);
+	assert_int_equal(live, 0);
+	release_kept(&registrar);
 	memory_release(&scene.bar);
 	assert_registers_anew(&scene);
 	scene_close(&scene);

@@ -220,6 +220,32 @@ static void unsupported_flags(void **state)
 	tear_down();
 }
 
+/* Kernels from 6.2 know them; libibverbs of Debian 12 does not. */
+#define FLUSH_GLOBAL	 (1 << 8)
+#define FLUSH_PERSISTENT (1 << 9)
+
+/* There is nothing to flush the bytes from; nothing tells if they persist. */
+static void flush_flags(void **state)
+{
+	uint8_t *bar = map_bar(READ_WRITE, MAP_SHARED);
+	uint8_t *host = mmap(NULL, WINDOW, READ_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	int global, persistent;
+
+	(void)state;
+	set_up();
+	global = attempt(host, WINDOW, ACCESS_ALL | FLUSH_GLOBAL);
+	persistent = attempt(host, WINDOW, ACCESS_ALL | FLUSH_PERSISTENT);
+	print_message("host memory: %d, %d\n", global, persistent);
+	assert_int_equal(attempt(bar, WINDOW, ACCESS_ALL | FLUSH_GLOBAL),
+			 global);
+	assert_int_equal(attempt(bar, WINDOW, ACCESS_ALL | FLUSH_PERSISTENT),
+			 global ? persistent : EOPNOTSUPP);
+	unmap(bar);
+	unmap(host);
+	tear_down();
+}
+
 /* What the verbs layer itself refuses, it refuses for a BAR too. */
 static void flags_the_kernel_refuses(void **state)
 {
@@ -274,6 +300,7 @@ static const struct test tests[] = {
 	TEST("verbs/refused-write-after-mprotect", mapping_made_read_only),
 	TEST("verbs/refused-mapping-without-rights", mapping_without_rights),
 	TEST("verbs/refused-unsupported-flags", unsupported_flags),
+	TEST("verbs/flush-flags", flush_flags),
 	TEST("verbs/refused-invalid-flags", flags_the_kernel_refuses),
 	TEST("verbs/refused-iova-at-another-page-offset",
 	     iova_at_another_offset),
