@@ -125,3 +125,21 @@ void assert_bytes(const uint8_t *actual, const uint8_t *expected, size_t size,
 				 what, i, size, actual[i], expected[i]);
 	fail_msg("%s: bytes differed and then did not", what);
 }
+
+uint8_t *registers_map(void)
+{
+	size_t length = strlen(bar_path(BAR));
+	uint8_t *bytes;
+	char path[256];
+	int fd;
+
+	snprintf(path, sizeof(path), "%.*s0", (int)length - 1, bar_path(BAR));
+	fd = open(path, O_RDWR);
+	if (fd < 0)
+		fail_msg("%s: %s", path, strerror(errno));
+	bytes = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	close(fd);
+	if (bytes == MAP_FAILED)
+		fail_msg("%s: %s", path, strerror(errno));
+	return bytes;
+}

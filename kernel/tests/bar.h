@@ -40,6 +40,9 @@ void memory_map(struct memory *memory, enum memory_kind kind, size_t size);
 void *bar_mmap(enum memory_kind kind, void *address, size_t size, int prot,
 	       int flags, size_t offset);
 
+/* The page of the first function's register BAR, through its resource0. */
+uint8_t *registers_map(void);
+
 struct ibv_mr *must_register(struct ibv_pd *pd, void *address, size_t length,
 			     int access);
 void memory_register(struct memory *memory, struct ibv_pd *pd);

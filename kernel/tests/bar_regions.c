@@ -130,31 +130,9 @@ static void without_entries(void **state)
 	function_unbind(FIRST);
 }
 
-static void protect_read(uint8_t *bytes)
-{
-	assert_int_equal(mprotect(bytes, WINDOW, PROT_READ), 0);
-}
-
 static void protect_a_page(uint8_t *bytes)
 {
 	assert_int_equal(mprotect(bytes + 3 * PAGE, PAGE, PROT_READ), 0);
-}
-
-static void protect_none(uint8_t *bytes)
-{
-	assert_int_equal(mprotect(bytes, WINDOW, PROT_NONE), 0);
-}
-
-static void unmap(uint8_t *bytes)
-{
-	assert_int_equal(munmap(bytes, WINDOW), 0);
-}
-
-static void map_over(uint8_t *bytes)
-{
-	assert_ptr_equal(mmap(bytes, WINDOW, READ_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
-			 bytes);
 }
 
 struct event {
@@ -203,10 +181,10 @@ static void reader_stays(void **state)
 
 	(void)state;
 	lonely_scene_open(&scene, IBV_ACCESS_REMOTE_READ);
-	protect_read(scene.bar.bytes);
+	mapping_read_only(scene.bar.bytes);
 	assert_status(peer_access(&scene, IBV_WR_RDMA_READ, 100, 1000),
 		      IBV_WC_SUCCESS);
-	protect_none(scene.bar.bytes);
+	mapping_inaccessible(scene.bar.bytes);
 	assert_status(peer_access(&scene, IBV_WR_RDMA_READ, 100, 1000),
 		      IBV_WC_REM_ACCESS_ERR);
 	memory_release(&scene.bar);
@@ -371,13 +349,13 @@ static const struct test tests[] = {
 	TEST_OF("bar/rdma-write-combining", rdma_both_ways, &combining),
 	TEST("bar/mr-without-page-table-entries", without_entries),
 	TEST_OF("bar/mprotect-read-revokes", event_revokes,
-		EVENT(protect_read)),
+		EVENT(mapping_read_only)),
 	TEST_OF("bar/mprotect-of-a-page-revokes", event_revokes,
 		EVENT(protect_a_page)),
 	TEST_OF("bar/mprotect-none-revokes", event_revokes,
-		EVENT(protect_none)),
-	TEST_OF("bar/munmap-revokes", event_revokes, EVENT(unmap)),
-	TEST_OF("bar/map-fixed-revokes", event_revokes, EVENT(map_over)),
+		EVENT(mapping_inaccessible)),
+	TEST_OF("bar/munmap-revokes", event_revokes, EVENT(mapping_unmapped)),
+	TEST_OF("bar/map-fixed-revokes", event_revokes, EVENT(mapping_covered)),
 	TEST("bar/mprotect-read-keeps-a-reader", reader_stays),
 	TEST("bar/read-only-file", read_only_open),
 	TEST("bar/registers-by-parameter", registers_by_parameter),

@@ -9,7 +9,6 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "endpoint.h"
 #include "modules.h"
 #include "runner.h"
 
@@ -38,6 +37,20 @@ int chardev_ready(void)
 
 	assert_int_equal(chardev_error(fd, P2PMR_IOC_HELLO, &hello), 0);
 	return fd;
+}
+
+void asker_open(struct asker *asker, enum memory_kind kind)
+{
+	asker->fd = chardev_ready();
+	device_open(&asker->device);
+	memory_map(&asker->memory, kind, ASKER_SIZE);
+}
+
+void asker_close(struct asker *asker)
+{
+	memory_release(&asker->memory);
+	device_close(&asker->device);
+	close(asker->fd);
 }
 
 void query_prepare(struct answer *answer, const void *address, size_t length)

@@ -11,10 +11,22 @@
 #include <stdint.h>
 
 #include "bar.h"
+#include "endpoint.h"
 
 /* The file without and with a handshake; the caller closes it. */
 int chardev_open(void);
 int chardev_ready(void);
+
+/* The file ready, an RDMA device, and 16 pages of a memory, not registered. */
+#define ASKER_SIZE (16 * PAGE)
+struct asker {
+	int fd;
+	struct device device;
+	struct memory memory;
+};
+void asker_open(struct asker *asker, enum memory_kind kind);
+/* Deregisters the memory if it is registered. */
+void asker_close(struct asker *asker);
 
 /* The errno of an ioctl, 0 if it succeeds. */
 int chardev_error(int fd, unsigned long request, void *argument);

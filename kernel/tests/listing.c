@@ -14,7 +14,7 @@
 #include "peer.h"
 #include "runner.h"
 
-#define WINDOW	   (16 * PAGE)
+#define WINDOW	   ASKER_SIZE
 #define OFFSET	   300
 #define READ_WRITE (PROT_READ | PROT_WRITE)
 #define NOBODY	   65534
@@ -35,21 +35,18 @@ static void live_then_gone(void **state)
 {
 	const struct p2pmr_list_range *range;
 	struct listing listing;
-	struct device device;
-	struct memory bar;
+	struct asker a;
 	struct ibv_mr *mr;
 	uint64_t age;
-	int fd = chardev_ready();
 
 	(void)state;
-	device_open(&device);
-	memory_map(&bar, BAR_WC, WINDOW);
-	list(fd, &listing, 0);
+	asker_open(&a, BAR_WC);
+	list(a.fd, &listing, 0);
 	assert_null(range_of(&listing, getpid()));
 
-	mr = must_register(device.pd, bar.bytes + OFFSET, WINDOW - 500,
+	mr = must_register(a.device.pd, a.memory.bytes + OFFSET, WINDOW - 500,
 			   ACCESS_ALL);
-	list(fd, &listing, 0);
+	list(a.fd, &listing, 0);
 	range = range_of(&listing, getpid());
 	assert_live(range, WINDOW - 500, 1);
 	assert_int_equal(range->device_bytes, WINDOW - 500);
@@ -59,38 +56,31 @@ static void live_then_gone(void **state)
 	age = range->age_ms;
 	assert_in_range(age, 0, 60 * 1000);
 	usleep(50 * 1000);
-	list(fd, &listing, 0);
+	list(a.fd, &listing, 0);
 	assert_in_range(range_of(&listing, getpid())->age_ms, age + 50,
 			age + 60 * 1000);
 
 	assert_int_equal(ibv_dereg_mr(mr), 0);
-	list(fd, &listing, P2PMR_LIST_ALL);
+	list(a.fd, &listing, P2PMR_LIST_ALL);
 	assert_null(range_of(&listing, getpid()));
-	memory_release(&bar);
-	device_close(&device);
-	close(fd);
+	asker_close(&a);
 }
 
 static void read_only_range(void **state)
 {
 	struct listing listing;
-	struct device device;
-	struct memory bar;
+	struct asker a;
 	struct ibv_mr *mr;
-	int fd = chardev_ready();
 
 	(void)state;
-	device_open(&device);
-	memory_map(&bar, BAR2, WINDOW);
-	mr = must_register(device.pd, bar.bytes + PAGE, PAGE,
+	asker_open(&a, BAR2);
+	mr = must_register(a.device.pd, a.memory.bytes + PAGE, PAGE,
 			   IBV_ACCESS_REMOTE_READ);
-	list(fd, &listing, 0);
+	list(a.fd, &listing, 0);
 	assert_live(range_of(&listing, getpid()), PAGE, 0);
 	assert_location(&range_of(&listing, getpid())->location, BAR2, PAGE);
 	assert_int_equal(ibv_dereg_mr(mr), 0);
-	memory_release(&bar);
-	device_close(&device);
-	close(fd);
+	asker_close(&a);
 }
 
 /* Host memory, then a part of one BAR, then of the other. */
@@ -98,29 +88,24 @@ static void mixed_range(void **state)
 {
 	const struct p2pmr_list_range *range;
 	struct listing listing;
-	struct device device;
-	struct memory host;
-	int fd = chardev_ready();
+	struct asker a;
 
 	(void)state;
-	device_open(&device);
-	memory_map(&host, HOST, WINDOW);
-	assert_ptr_equal(bar_mmap(BAR2_WC, host.bytes + PAGE, 2 * PAGE,
+	asker_open(&a, HOST);
+	assert_ptr_equal(bar_mmap(BAR2_WC, a.memory.bytes + PAGE, 2 * PAGE,
 				  READ_WRITE, MAP_SHARED | MAP_FIXED, 3 * PAGE),
-			 host.bytes + PAGE);
-	assert_ptr_equal(bar_mmap(BAR, host.bytes + 3 * PAGE, PAGE, READ_WRITE,
-				  MAP_SHARED | MAP_FIXED, 0),
-			 host.bytes + 3 * PAGE);
-	memory_register(&host, device.pd);
-	list(fd, &listing, 0);
+			 a.memory.bytes + PAGE);
+	assert_ptr_equal(bar_mmap(BAR, a.memory.bytes + 3 * PAGE, PAGE,
+				  READ_WRITE, MAP_SHARED | MAP_FIXED, 0),
+			 a.memory.bytes + 3 * PAGE);
+	memory_register(&a.memory, a.device.pd);
+	list(a.fd, &listing, 0);
 	range = range_of(&listing, getpid());
 	assert_live(range, WINDOW, 1);
 	assert_int_equal(range->device_bytes, 3 * PAGE);
 	assert_int_equal(range->device_segments, 2);
 	assert_location(&range->location, BAR2_WC, 3 * PAGE);
-	memory_release(&host);
-	device_close(&device);
-	close(fd);
+	asker_close(&a);
 }
 
 static void revoked_range(void **state)
@@ -167,17 +152,14 @@ static void in_portions(void **state)
 	};
 	struct listing all, some;
 	struct ibv_mr *mrs[NUMBER];
-	struct device device;
-	struct memory bar;
-	int fd = chardev_ready();
+	struct asker a;
 
 	(void)state;
-	device_open(&device);
-	memory_map(&bar, BAR, WINDOW);
+	asker_open(&a, BAR);
 	for (int i = 0; i < NUMBER; i++)
-		mrs[i] = must_register(device.pd, bar.bytes + i, 100 + i,
+		mrs[i] = must_register(a.device.pd, a.memory.bytes + i, 100 + i,
 				       ACCESS_ALL);
-	list(fd, &all, 0);
+	list(a.fd, &all, 0);
 	assert_int_equal(all.list.count, NUMBER);
 	for (int i = 0; i < NUMBER; i++)
 		assert_int_equal(all.ranges[i].length, 100 + i);
@@ -190,7 +172,7 @@ static void in_portions(void **state)
 			list_prepare(&some, 0);
 			some.list.after = after;
 			some.list.capacity = portion;
-			assert_int_equal(chardev_error(fd, P2PMR_IOC_LIST,
+			assert_int_equal(chardev_error(a.fd, P2PMR_IOC_LIST,
 						       &some.list),
 					 0);
 			assert_in_range(some.list.count, 0, portion);
@@ -203,33 +185,26 @@ static void in_portions(void **state)
 	}
 	for (int i = 0; i < NUMBER; i++)
 		assert_int_equal(ibv_dereg_mr(mrs[i]), 0);
-	memory_release(&bar);
-	device_close(&device);
-	close(fd);
+	asker_close(&a);
 }
 
 static void list_arguments(void **state)
 {
 	struct listing listing;
-	struct device device;
-	struct memory bar;
-	int fd = chardev_ready();
+	struct asker a;
 
 	(void)state;
+	asker_open(&a, BAR);
 	list_prepare(&listing, 0);
 	listing.list.capacity = 0;
-	assert_int_equal(chardev_error(fd, P2PMR_IOC_LIST, &listing.list),
+	assert_int_equal(chardev_error(a.fd, P2PMR_IOC_LIST, &listing.list),
 			 EINVAL);
-	device_open(&device);
-	memory_map(&bar, BAR, WINDOW);
-	memory_register(&bar, device.pd);
+	memory_register(&a.memory, a.device.pd);
 	list_prepare(&listing, 0);
 	listing.list.ranges = 8;
-	assert_int_equal(chardev_error(fd, P2PMR_IOC_LIST, &listing.list),
+	assert_int_equal(chardev_error(a.fd, P2PMR_IOC_LIST, &listing.list),
 			 EFAULT);
-	memory_release(&bar);
-	device_close(&device);
-	close(fd);
+	asker_close(&a);
 }
 
 static void become_nobody(void)
@@ -274,19 +249,16 @@ static void own_and_others(void **state)
 {
 	const struct p2pmr_list_range *range;
 	struct listing listing;
-	struct device device;
 	struct child child;
-	struct memory bar;
-	int fd = chardev_ready();
+	struct asker a;
 
 	(void)state;
-	device_open(&device);
-	memory_map(&bar, BAR, WINDOW);
-	memory_register(&bar, device.pd);
+	asker_open(&a, BAR);
+	memory_register(&a.memory, a.device.pd);
 	child_start(&child, nobody_with_range, NULL);
 	meet(child.socket);
 
-	list(fd, &listing, 0);
+	list(a.fd, &listing, 0);
 	assert_int_equal(listing.list.count, 2);
 	assert_live(range_of(&listing, getpid()), WINDOW, 1);
 	range = range_of(&listing, child.pid);
@@ -295,9 +267,7 @@ static void own_and_others(void **state)
 	assert_location(&range->location, BAR2, 0);
 	meet(child.socket);
 	child_finish(&child);
-	memory_release(&bar);
-	device_close(&device);
-	close(fd);
+	asker_close(&a);
 }
 
 /* A file that root has opened gives nobody no more than one of its own. */
@@ -314,23 +284,18 @@ static void nobody_with_file(int socket, void *argument)
 static void rights_of_the_caller(void **state)
 {
 	struct listing listing;
-	struct device device;
 	struct child child;
-	struct memory bar;
-	int fd = chardev_ready();
+	struct asker a;
 
 	(void)state;
-	device_open(&device);
-	memory_map(&bar, BAR, WINDOW);
-	memory_register(&bar, device.pd);
-	list(fd, &listing, 0);
+	asker_open(&a, BAR);
+	memory_register(&a.memory, a.device.pd);
+	list(a.fd, &listing, 0);
 	assert_int_equal(listing.list.count, 1);
-	child_start(&child, nobody_with_file, &fd);
+	child_start(&child, nobody_with_file, &a.fd);
 	meet(child.socket);
 	child_finish(&child);
-	memory_release(&bar);
-	device_close(&device);
-	close(fd);
+	asker_close(&a);
 }
 
 static const struct test tests[] = {

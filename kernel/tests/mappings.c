@@ -92,32 +92,13 @@ static void no_bar(void **state)
 			 ENXIO);
 }
 
-/* The function's register BAR, through its resource0. */
-static uint8_t *map_registers(void)
-{
-	char path[256];
-	size_t length = strlen(bar_path(BAR));
-	uint8_t *bytes;
-	int fd;
-
-	snprintf(path, sizeof(path), "%.*s0", (int)length - 1, bar_path(BAR));
-	fd = open(path, O_RDWR);
-	if (fd < 0)
-		fail_msg("%s: %s", path, strerror(errno));
-	bytes = mmap(NULL, PAGE, READ_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	if (bytes == MAP_FAILED)
-		fail_msg("%s: %s", path, strerror(errno));
-	return bytes;
-}
-
 static void registers(void **state)
 {
 	(void)state;
-	assert_int_equal(attempt_mapping(map_registers(), REGISTERS_SIZE,
+	assert_int_equal(attempt_mapping(registers_map(), REGISTERS_SIZE,
 					 ACCESS_ALL),
 			 EPERM);
-	assert_int_equal(attempt_mapping(map_registers(), 4,
+	assert_int_equal(attempt_mapping(registers_map(), 4,
 					 IBV_ACCESS_REMOTE_READ),
 			 EPERM);
 }
@@ -129,14 +110,14 @@ static void registers_on_request(void **state)
 	(void)state;
 	assert_int_equal(module_set(CORE_MODULE, "allow_registers", "Y", NULL),
 			 0);
-	all = attempt_mapping(map_registers(), REGISTERS_SIZE, ACCESS_ALL);
-	beyond = attempt_mapping(map_registers(), PAGE, ACCESS_ALL);
+	all = attempt_mapping(registers_map(), REGISTERS_SIZE, ACCESS_ALL);
+	beyond = attempt_mapping(registers_map(), PAGE, ACCESS_ALL);
 	assert_int_equal(module_set(CORE_MODULE, "allow_registers", "N", NULL),
 			 0);
 	assert_int_equal(all, 0);
 	/* The page is mapped, but the BAR ends before it does. */
 	assert_int_equal(beyond, ENXIO);
-	assert_int_equal(attempt_mapping(map_registers(), REGISTERS_SIZE,
+	assert_int_equal(attempt_mapping(registers_map(), REGISTERS_SIZE,
 					 ACCESS_ALL),
 			 EPERM);
 }

@@ -154,28 +154,23 @@ static void no_address_told(void **state)
 		struct answer answer;
 		struct listing listing;
 	} u;
-	struct device device;
-	struct memory bar;
-	int fd = chardev_ready();
+	struct asker a;
 
 	(void)state;
-	device_open(&device);
-	memory_map(&bar, BAR, WINDOW);
-	memory_register(&bar, device.pd);
-	query(fd, &u.answer, bar.bytes + 5, WINDOW - 5);
+	asker_open(&a, BAR);
+	memory_register(&a.memory, a.device.pd);
+	query(a.fd, &u.answer, a.memory.bytes + 5, WINDOW - 5);
 	assert_no_address(&u.answer.query, sizeof(u.answer.query));
 	assert_no_address(u.answer.segments, sizeof(u.answer.segments[0]));
-	list(fd, &u.listing, P2PMR_LIST_ALL);
+	list(a.fd, &u.listing, P2PMR_LIST_ALL);
 	assert_int_equal(u.listing.list.count, 1);
 	assert_no_address(&u.listing.list, sizeof(u.listing.list));
 	assert_no_address(u.listing.ranges, sizeof(u.listing.ranges[0]));
 	u.hello = (struct p2pmr_ioc_hello){ .size = sizeof(u.hello),
 					    .version = P2PMR_ABI_VERSION };
-	assert_int_equal(chardev_error(fd, P2PMR_IOC_HELLO, &u.hello), 0);
+	assert_int_equal(chardev_error(a.fd, P2PMR_IOC_HELLO, &u.hello), 0);
 	assert_no_address(&u.hello, sizeof(u.hello));
-	memory_release(&bar);
-	device_close(&device);
-	close(fd);
+	asker_close(&a);
 }
 
 #define RACE_SECONDS 5

@@ -33,18 +33,26 @@ static void unmap(uint8_t *bytes)
 	assert_int_equal(munmap(bytes, WINDOW), 0);
 }
 
+/* The window is one segment with these rights, and what is foretold is true. */
+static void assert_whole(struct answer *answer, uint8_t *bytes, uint32_t rights,
+			 int read_error, int write_error)
+{
+	query_once(answer, bytes, WINDOW);
+	assert_int_equal(answer->query.count, 1);
+	assert_segment(&answer->segments[0], P2PMR_SEGMENT_DEVICE, WINDOW,
+		       rights, read_error, write_error);
+	assert_foretold(answer, read_error, write_error);
+}
+
 static void read_only(void **state)
 {
 	uint8_t *bytes = map_bar(BAR, PROT_READ, MAP_SHARED, 0);
 	struct answer answer;
 
 	(void)state;
-	query_once(&answer, bytes, WINDOW);
-	assert_int_equal(answer.query.count, 1);
-	assert_segment(&answer.segments[0], P2PMR_SEGMENT_DEVICE, WINDOW,
-		       P2PMR_RIGHT_READ | P2PMR_RIGHT_SHARED, 0, EACCES);
+	assert_whole(&answer, bytes, P2PMR_RIGHT_READ | P2PMR_RIGHT_SHARED, 0,
+		     EACCES);
 	assert_location(&answer.segments[0].location, BAR, 0);
-	assert_foretold(&answer, 0, EACCES);
 	unmap(bytes);
 }
 
@@ -55,11 +63,7 @@ static void no_rights(void **state)
 
 	(void)state;
 	assert_int_equal(mprotect(bytes, WINDOW, PROT_NONE), 0);
-	query_once(&answer, bytes, WINDOW);
-	assert_int_equal(answer.query.count, 1);
-	assert_segment(&answer.segments[0], P2PMR_SEGMENT_DEVICE, WINDOW,
-		       P2PMR_RIGHT_SHARED, EACCES, EACCES);
-	assert_foretold(&answer, EACCES, EACCES);
+	assert_whole(&answer, bytes, P2PMR_RIGHT_SHARED, EACCES, EACCES);
 	unmap(bytes);
 }
 
@@ -69,31 +73,10 @@ static void private_mapping(void **state)
 	struct answer answer;
 
 	(void)state;
-	query_once(&answer, bytes, WINDOW);
-	assert_int_equal(answer.query.count, 1);
-	assert_segment(&answer.segments[0], P2PMR_SEGMENT_DEVICE, WINDOW,
-		       P2PMR_RIGHT_READ | P2PMR_RIGHT_WRITE, EINVAL, EINVAL);
+	assert_whole(&answer, bytes, P2PMR_RIGHT_READ | P2PMR_RIGHT_WRITE,
+		     EINVAL, EINVAL);
 	assert_nowhere(&answer.segments[0].location);
-	assert_foretold(&answer, EINVAL, EINVAL);
 	unmap(bytes);
-}
-
-/* The function's register BAR, through its resource0. */
-static uint8_t *map_registers(void)
-{
-	char path[256];
-	uint8_t *bytes;
-	int fd;
-
-	snprintf(path, sizeof(path), "%.*s0", (int)strlen(bar_path(BAR)) - 1,
-		 bar_path(BAR));
-	fd = open(path, O_RDWR);
-	if (fd < 0)
-		fail_msg("%s: %s", path, strerror(errno));
-	bytes = mmap(NULL, PAGE, READ_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	assert_true(bytes != MAP_FAILED);
-	return bytes;
 }
 
 static void assert_registers(const struct p2pmr_query_segment *segment,
@@ -110,7 +93,7 @@ static void assert_registers(const struct p2pmr_query_segment *segment,
 
 static void registers(void **state)
 {
-	uint8_t *bytes = map_registers();
+	uint8_t *bytes = registers_map();
 	size_t length = REGISTERS_SIZE - 16;
 	struct answer answer;
 
@@ -130,7 +113,7 @@ static void registers(void **state)
 /* The page is mapped, but the BAR ends before it does. */
 static void beyond_the_bar(void **state)
 {
-	uint8_t *bytes = map_registers();
+	uint8_t *bytes = registers_map();
 	struct answer answer;
 
 	(void)state;

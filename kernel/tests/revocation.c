@@ -20,11 +20,6 @@ struct event {
 	enum memory_kind kind;
 };
 
-static void munmap_all(uint8_t *bar)
-{
-	assert_int_equal(munmap(bar, WINDOW), 0);
-}
-
 static void munmap_first_page(uint8_t *bar)
 {
 	assert_int_equal(munmap(bar, PAGE), 0);
@@ -38,13 +33,6 @@ static void munmap_middle(uint8_t *bar)
 static void munmap_last_page(uint8_t *bar)
 {
 	assert_int_equal(munmap(bar + WINDOW - PAGE, PAGE), 0);
-}
-
-static void map_host_over(uint8_t *bar)
-{
-	assert_ptr_equal(mmap(bar, WINDOW, READ_WRITE,
-			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
-			 bar);
 }
 
 static void map_host_over_a_page(uint8_t *bar)
@@ -80,19 +68,9 @@ static void shrink(uint8_t *bar)
 	assert_ptr_equal(mremap(bar, WINDOW, WINDOW / 2, 0), bar);
 }
 
-static void make_read_only(uint8_t *bar)
-{
-	assert_int_equal(mprotect(bar, WINDOW, PROT_READ), 0);
-}
-
 static void make_a_page_read_only(uint8_t *bar)
 {
 	assert_int_equal(mprotect(bar + 7 * PAGE, PAGE, PROT_READ), 0);
-}
-
-static void make_inaccessible(uint8_t *bar)
-{
-	assert_int_equal(mprotect(bar, WINDOW, PROT_NONE), 0);
 }
 
 static void event_revokes(void **state)
@@ -118,7 +96,7 @@ static void rights_given_back(void **state)
 
 	(void)state;
 	scene_open(&scene, BAR);
-	make_read_only(scene.bar.bytes);
+	mapping_read_only(scene.bar.bytes);
 	assert_int_equal(mprotect(scene.bar.bytes, WINDOW, READ_WRITE), 0);
 	assert_revoked(&scene);
 	memory_release(&scene.bar);
@@ -133,7 +111,7 @@ static void revoked_twice(void **state)
 	scene_open(&scene, BAR);
 	munmap_middle(scene.bar.bytes);
 	munmap_first_page(scene.bar.bytes);
-	munmap_all(scene.bar.bytes);
+	mapping_unmapped(scene.bar.bytes);
 	assert_revoked(&scene);
 	assert_int_equal(ibv_dereg_mr(scene.bar.mr), 0);
 	scene_close(&scene);
@@ -224,7 +202,7 @@ static void own_use_of_revoked_key(void **state)
 	memory_register(&gone, scene.pair.device.pd);
 	dead = *gone.mr;
 	memory_release(&gone);
-	munmap_all(scene.bar.bytes);
+	mapping_unmapped(scene.bar.bytes);
 
 	for (size_t i = 0; i < ARRAY_SIZE(opcodes); i++) {
 		enum ibv_wc_status expected =
@@ -299,7 +277,7 @@ static void references_are_returned(void **state)
 
 	(void)state;
 	scene_open(&scene, BAR);
-	munmap_all(scene.bar.bytes);
+	mapping_unmapped(scene.bar.bytes);
 	assert_int_equal(ibv_dereg_mr(scene.bar.mr), 0);
 	expect_references(VERBS_MODULE, before);
 	scene_close(&scene);
@@ -311,21 +289,21 @@ static void references_are_returned(void **state)
 #define KEEPS(name, happen)   EVENT(name, event_keeps, happen, BAR)
 
 static const struct test tests[] = {
-	REVOKES("munmap-revokes", munmap_all),
-	EVENT("munmap-revokes-wc", event_revokes, munmap_all, BAR_WC),
-	EVENT("munmap-revokes-second-function", event_revokes, munmap_all,
+	REVOKES("munmap-revokes", mapping_unmapped),
+	EVENT("munmap-revokes-wc", event_revokes, mapping_unmapped, BAR_WC),
+	EVENT("munmap-revokes-second-function", event_revokes, mapping_unmapped,
 	      BAR2),
 	REVOKES("munmap-of-first-page-revokes", munmap_first_page),
 	REVOKES("munmap-of-middle-revokes", munmap_middle),
 	REVOKES("munmap-of-last-page-revokes", munmap_last_page),
-	REVOKES("map-fixed-over-it-revokes", map_host_over),
+	REVOKES("map-fixed-over-it-revokes", mapping_covered),
 	REVOKES("map-fixed-over-a-page-revokes", map_host_over_a_page),
 	REVOKES("map-fixed-same-bar-revokes", map_same_bar_over),
 	REVOKES("mremap-away-revokes", move_away),
 	REVOKES("mremap-shrink-revokes", shrink),
-	REVOKES("mprotect-read-only-revokes", make_read_only),
+	REVOKES("mprotect-read-only-revokes", mapping_read_only),
 	REVOKES("mprotect-of-a-page-revokes", make_a_page_read_only),
-	REVOKES("mprotect-none-revokes", make_inaccessible),
+	REVOKES("mprotect-none-revokes", mapping_inaccessible),
 	KEEPS("mprotect-same-rights-keeps", same_rights_again),
 	KEEPS("mlock-keeps", locked_in_memory),
 	KEEPS("madvise-dontfork-keeps", not_for_children),

@@ -3,6 +3,7 @@
 #include "revoked.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #include "host.h"
 #include "runner.h"
@@ -126,4 +127,26 @@ void assert_registers_anew(struct scene *scene)
 	memory_register(&scene->bar, scene->pair.device.pd);
 	assert_reachable(scene);
 	memory_release(&scene->bar);
+}
+
+void mapping_unmapped(uint8_t *bytes)
+{
+	assert_int_equal(munmap(bytes, WINDOW), 0);
+}
+
+void mapping_covered(uint8_t *bytes)
+{
+	assert_ptr_equal(mmap(bytes, WINDOW, PROT_READ | PROT_WRITE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0),
+			 bytes);
+}
+
+void mapping_read_only(uint8_t *bytes)
+{
+	assert_int_equal(mprotect(bytes, WINDOW, PROT_READ), 0);
+}
+
+void mapping_inaccessible(uint8_t *bytes)
+{
+	assert_int_equal(mprotect(bytes, WINDOW, PROT_NONE), 0);
 }

@@ -36,6 +36,12 @@ enum ibv_wc_status own_access(struct scene *scene, const struct ibv_mr *mr,
 void assert_reachable(struct scene *scene);
 /* Every kind of access is refused, and the file behind the BAR stays. */
 void assert_revoked(struct scene *scene);
+/* What can happen to WINDOW bytes of a mapping. */
+void mapping_unmapped(uint8_t *bytes);
+void mapping_covered(uint8_t *bytes); /* by host memory */
+void mapping_read_only(uint8_t *bytes);
+void mapping_inaccessible(uint8_t *bytes);
+
 /* A new mapping and a new registration work; undoes both. */
 void assert_registers_anew(struct scene *scene);
 

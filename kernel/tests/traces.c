@@ -126,14 +126,26 @@ struct cause {
 	void (*revoke)(struct seen_region *region);
 };
 
+/* Revoked once, for that cause, since its counter was read. */
+static void assert_revocation(const char *text, pid_t pid, const void *start,
+			      const char *cause, unsigned long before)
+{
+	char line[256], rest[64], name[64];
+
+	snprintf(rest, sizeof(rest), " cause=%s\n", cause);
+	snprintf(name, sizeof(name), "revoked_%s", cause);
+	range_event(line, "p2pmr_revoke", pid, start, LENGTH, rest);
+	assert_once(text, line);
+	assert_int_equal(debugfs_counter(name), before + 1);
+}
+
 static void trace_of_a_revocation(void **state)
 {
 	const struct cause *cause = *state;
-	char line[256], rest[64], name[64], *text;
 	struct seen_region region;
 	unsigned long before;
+	char name[64], *text;
 
-	snprintf(rest, sizeof(rest), " cause=%s\n", cause->name);
 	snprintf(name, sizeof(name), "revoked_%s", cause->name);
 	before = debugfs_counter(name);
 	trace_start();
@@ -141,20 +153,18 @@ static void trace_of_a_revocation(void **state)
 	cause->revoke(&region);
 	region_close(&region);
 	text = trace_end();
-	range_event(line, "p2pmr_revoke", getpid(), region.bar.bytes, LENGTH,
-		    rest);
-	assert_once(text, line);
+	assert_revocation(text, getpid(), region.bar.bytes, cause->name,
+			  before);
 	assert_int_equal(count_in(text, "p2pmr_deregister:"), 0);
-	assert_int_equal(debugfs_counter(name), before + 1);
 	free(text);
 }
 
 static void trace_of_an_exit(void **state)
 {
 	unsigned long before = debugfs_counter("revoked_exit");
-	char line[256], *text;
 	struct child child;
 	uint8_t *start;
+	char *text;
 
 	(void)state;
 	trace_start();
@@ -163,19 +173,16 @@ static void trace_of_an_exit(void **state)
 	meet(child.socket);
 	child_finish(&child);
 	text = trace_end();
-	range_event(line, "p2pmr_revoke", child.pid, start, LENGTH,
-		    " cause=exit\n");
-	assert_once(text, line);
-	assert_int_equal(debugfs_counter("revoked_exit"), before + 1);
+	assert_revocation(text, child.pid, start, "exit", before);
 	free(text);
 }
 
 static void trace_of_a_deleted_device(void **state)
 {
 	unsigned long before = debugfs_counter("revoked_importer");
-	char line[256], *text;
 	struct child child;
 	uint8_t *start;
+	char *text;
 
 	(void)state;
 	soft_roce_add("rxe1", "dummy1", "198.51.100.1");
@@ -190,10 +197,7 @@ static void trace_of_a_deleted_device(void **state)
 	meet(child.socket);
 	child_finish(&child);
 	text = trace_end();
-	range_event(line, "p2pmr_revoke", child.pid, start, LENGTH,
-		    " cause=importer\n");
-	assert_once(text, line);
-	assert_int_equal(debugfs_counter("revoked_importer"), before + 1);
+	assert_revocation(text, child.pid, start, "importer", before);
 	free(text);
 	for (int i = 0; rdma_device_exists("rxe1") && i < 200; i++)
 		usleep(100 * 1000);

@@ -12,12 +12,19 @@
 #include "runner.h"
 #include "system.h"
 
-#define INSTANCE "/sys/kernel/tracing/instances/p2pmr-test"
+#define INSTANCE     "/sys/kernel/tracing/instances/p2pmr-test"
+#define RECORD_NAMES "/sys/kernel/tracing/options/record-cmd"
 
+/*
+ * An instance that records the commands' names, which is inherited, does so by
+ * patching the scheduler: an emulated CPU may be running just that instruction.
+ */
 void trace_start(void)
 {
 	rmdir(INSTANCE);
+	write_file(RECORD_NAMES, "0\n");
 	assert_int_equal(mkdir(INSTANCE, 0700), 0);
+	write_file(RECORD_NAMES, "1\n");
 	write_file(INSTANCE "/events/p2pmr/enable", "1\n");
 }
 
