@@ -39,7 +39,11 @@ _STARTS = re.compile(
     | unregister_netdevice:\ waiting\ for
     | \S*\ ?page\ allocation\ failure | .*:\ page\ allocation\ failure
     | NMI\ watchdog:\ Watchdog\ detected
+    | DMAR:\ \[                                   # an access that the IOMMU stopped
     )""", re.VERBOSE)
+# A report of one line, and the only kind that may be announced.
+_FAULT = re.compile(r"^DMAR: \[")
+_ANNOUNCED = re.compile(r"^p2pmr-lab: expect (.*)")
 _STACK = re.compile(r"^\s*(?:<TASK>|\? )?\s*(\w[\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+")
 _RIP = re.compile(r"^RIP: \w+:(\w[\w.]*)\+0x")
 _TRACE = re.compile(r"^\s*Call Trace:")
@@ -98,8 +102,30 @@ def bad_reports(text, exceptions=None):
     """The reports that make a guest's result worthless."""
     if exceptions is None:
         exceptions = listed_exceptions()
-    return [report for report in reports(text)
+    return [report for report in _unexpected(text)
             if {"title": report.title, "stack": report.stack} not in exceptions]
+
+
+def _unexpected(text):
+    """All reports but the IOMMU faults that were announced. An announcement answers
+    for one fault that begins as it says; one that nothing followed is itself bad."""
+    lines = text.splitlines()
+    announced = [Report([line]) for line in lines if _ANNOUNCED.match(message(line))]
+    unexpected = []
+    for report in reports(text):
+        promise = next((promise for promise in announced if _promises(promise, report)), None)
+        if promise:
+            announced.remove(promise)
+        else:
+            unexpected.append(report)
+    return unexpected + announced
+
+
+def _promises(promise, report):
+    # Newer kernels name a device with its domain.
+    first = message(report.lines[0]).replace(" device [0000:", " device [")
+    return bool(_FAULT.match(first)
+                and first.startswith(_ANNOUNCED.match(message(promise.lines[0]))[1]))
 
 
 def listed_exceptions():
@@ -110,6 +136,8 @@ def listed_exceptions():
 def _end_of_report(lines, start):
     """The number of the line after a report: its end mark, or where it goes quiet."""
     last = start
+    if _FAULT.match(message(lines[start])):
+        return start + 1
     for number in range(start, min(len(lines), start + LONGEST_REPORT)):
         text = message(lines[number])
         if _ENDS.match(text):
