@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """The virtual machine as a QEMU command line: q35, two PCI functions with a memory BAR,
-each behind a root port of its own, and the ports to talk through."""
+each behind a root port of its own, a DMA engine, and the ports to talk through."""
 
 import json
 from dataclasses import dataclass, field
@@ -8,14 +8,17 @@ from pathlib import Path
 
 MEMORY = "2G"
 CPUS = 2
+# A device that can do DMA to the functions' memory, through the IOMMU.
+ENGINE = "edu,addr=1e.0,dma_mask=0xffffffffffffffff"
 # The guest finds a port by its name, p2pmr.NAME. An interactive guest has a terminal
 # (hvc0) in the place of the two streams.
 PORTS = ("control", "host")
 STREAMS = ("stdout", "stderr")
 TERMINAL = "terminal"
+# iommu.strict: what is unmapped for a device is out of its reach at once, not soon.
 KERNEL_ARGUMENTS = (
     "console=ttyS0,115200 ignore_loglevel panic=-1 oops=panic unknown_nmi_panic=1 "
-    "log_buf_len=4M rdinit=/init"
+    "log_buf_len=4M rdinit=/init iommu.strict=1"
 )
 
 
@@ -55,6 +58,7 @@ class Machine:
             line += ["-chardev", f"socket,id={name},fd={descriptor}"]
         line += ["-serial", "chardev:console", "-mon", "chardev=qmp,mode=control"]
         line += self._ports() + self._functions() + self._shared_folder()
+        line += ["-device", ENGINE]
         return line
 
     def _accelerator(self):
