@@ -83,6 +83,7 @@ static void unmap_dma(struct p2pmr_range *range, unsigned int n)
 	while (n--) {
 		struct p2pmr_segment *seg = &range->segs[n];
 
+		cond_resched();
 		if (seg->host)
 			dma_unmap_page(range->dma_dev, seg->dma, seg->len,
 				       range->dma_dir);
@@ -94,30 +95,72 @@ static void unmap_dma(struct p2pmr_range *range, unsigned int n)
 	range->dma_dev = NULL;
 }
 
+/* A device gets no right that the user's mapping does not give. */
+static int check_direction(struct p2pmr_range *range, struct device *dev,
+			   enum dma_data_direction dir)
+{
+	if (!valid_dma_direction(dir) || !dev->dma_mask)
+		return -EINVAL;
+	if (dir != DMA_TO_DEVICE && !range->write) {
+		p2pmr_refuse(range->ops->name,
+			     "%s would write, but the range is for reading only",
+			     dev_name(dev));
+		return -EACCES;
+	}
+	return 0;
+}
+
 /**
  * p2pmr_range_map_dma() - give every segment a DMA address
  * @range: resolved, not live, without DMA addresses so far
  * @dev: the device that is to reach it
- * @dir: in which direction, seen as the DMA API does
+ * @dir: in which direction, seen as the DMA API does: %DMA_TO_DEVICE unless
+ *	the range was resolved for writing
  *
- * Through the DMA API and with it the IOMMU. Whether the fabric carries
- * transactions between the two devices is for the caller to know.
+ * Through the DMA API and with it the IOMMU, if there is one that translates
+ * for @dev. An IOMMU maps whole pages: of the first and the last page of the
+ * range the device reaches all. It keeps a device from writing that is given
+ * %DMA_TO_DEVICE; not every one keeps a device from reading. Segments that
+ * follow each other need not do so in DMA addresses. Those of host memory are
+ * streaming mappings: where dma_need_sync() says so, the importer synchronizes
+ * before and after use.
  *
- * Return: 0 or -EIO (the DMA API refused).
+ * The addresses go when @revoke has returned, but an IOMMU in lazy mode may
+ * translate them a little longer: it is @revoke that ends accesses. @dev must
+ * keep its driver that long. The driver's remove function therefore ends its
+ * ranges by p2pmr_range_revoke() or p2pmr_range_unmap().
+ *
+ * Whether the fabric carries transactions between the two devices is for the
+ * caller to know.
+ *
+ * Return: 0, or -EACCES (@dir asks for more than the range was resolved for),
+ * -EINVAL (no direction, or @dev does no DMA), -EIO (the DMA API has no
+ * address for it, within the device's DMA mask for instance). After a failure
+ * no segment has a DMA address.
  */
 int p2pmr_range_map_dma(struct p2pmr_range *range, struct device *dev,
 			enum dma_data_direction dir)
 {
 	unsigned int i;
+	int ret;
 
 	might_sleep();
+	if (WARN_ON_ONCE(range->dma_dev))
+		return -EINVAL;
+	ret = check_direction(range, dev, dir);
+	if (ret)
+		return ret;
 	range->dma_dev = get_device(dev);
 	range->dma_dir = dir;
 	for (i = 0; i < range->nr_segs; i++) {
 		struct p2pmr_segment *seg = &range->segs[i];
 
+		cond_resched();
 		seg->dma = map_one(dev, seg, dir);
 		if (dma_mapping_error(dev, seg->dma)) {
+			p2pmr_refuse(range->ops->name,
+				     "%s gets no DMA address for %llu bytes",
+				     dev_name(dev), seg->len);
 			unmap_dma(range, i);
 			return -EIO;
 		}
