@@ -124,6 +124,7 @@ static inline int p2pmr_follow(struct vm_area_struct *vma, unsigned long addr,
 
 	if (ret)
 		return ret;
+	__acquire(ptl); /* as follow_pte() has done, unseen by sparse */
 	pte = ptep_get(ptep);
 	run->addr = PFN_PHYS(pte_pfn(pte)) | offset_in_page(addr);
 	run->len = PAGE_SIZE - offset_in_page(addr);

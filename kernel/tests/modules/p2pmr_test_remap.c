@@ -33,8 +33,10 @@ struct plan {
 
 static int remap_open(struct inode *inode, struct file *file)
 {
-	file->private_data = kvzalloc(sizeof(struct plan), GFP_KERNEL);
-	return file->private_data ? 0 : -ENOMEM;
+	struct plan *plan = kvzalloc(sizeof(*plan), GFP_KERNEL);
+
+	file->private_data = plan;
+	return plan ? 0 : -ENOMEM;
 }
 
 static int remap_release(struct inode *inode, struct file *file)
