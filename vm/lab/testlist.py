@@ -25,6 +25,8 @@ DEFAULT_TIMEOUT = 60
 # kernel. perftest is user space over the same verbs, so a sample of it is enough.
 LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*")
 KEPT_ELSEWHERE = ("perftest/ib_write_bw-bar-on-both",)
+# Only with --all: what fetches something large, and is the same for each target.
+LEFT_OUT_WITHOUT_ALL = ("style/checkpatch-strict",)
 
 # What a program lists, and whether that is all of it.
 _LIST = 'status=0; "$1" --list || status=$?; echo "status=$status"'
@@ -62,8 +64,10 @@ def matching(tests, patterns):
                                    for pattern in patterns)]
 
 
-def chosen(tests, target, complete):
-    """Those that run on a target: all, or what differs by kernel."""
+def chosen(tests, target, complete, everything):
+    """Those that run on a target: all, or what differs by kernel; everything is --all."""
+    if not (everything and target.name == targets.DEFAULT):
+        tests = [test for test in tests if not _any_match(test.name, LEFT_OUT_WITHOUT_ALL)]
     if complete or target.name == targets.DEFAULT:
         return tests
     return [test for test in tests

@@ -21,11 +21,12 @@ def run(only, everything, patterns, list_only, json_file):
     chosen_targets = only or _default_first()
     complete = bool(only) or everything
     if list_only:
-        return _print_list(chosen_targets, complete, patterns)
+        return _print_list(chosen_targets, complete, everything, patterns)
     report, count = Report(json_file), 0
     for target in chosen_targets:
         project, tests = _built(target)
-        tests = testlist.chosen(testlist.matching(tests, patterns), target, complete)
+        tests = testlist.chosen(testlist.matching(tests, patterns), target, complete,
+                                everything)
         count += len(tests)
         testsession.run_tests(target, project, [test for test in tests if not test.on_host],
                               report)
@@ -48,13 +49,13 @@ def _built(target):
         return build.get(made), testlist.all_tests(made)
 
 
-def _print_list(chosen_targets, complete, patterns):
+def _print_list(chosen_targets, complete, everything, patterns):
     """Every test with the targets it would run on. The names come from the first
     target: all build the same sources, and listing must not set up every one."""
     tests = testlist.matching(_built(chosen_targets[0])[1], patterns)
     for test in tests:
         where = [target.name for target in chosen_targets
-                 if testlist.chosen([test], target, complete)]
+                 if testlist.chosen([test], target, complete, everything)]
         if where:
             print(f"{test.name:<50} {' '.join(where)}")
     if not tests:
