@@ -25,13 +25,21 @@
 static struct workqueue_struct *detach_wq;
 static struct ib_client client;
 
+static void ibdev_free(struct p2pmr_ibdev *dev)
+{
+	WARN_ON(!xa_empty(&dev->keys));
+	xa_destroy(&dev->keys);
+	cleanup_srcu_struct(&dev->srcu);
+	kfree(dev);
+}
+
 static void detach_work(struct work_struct *work)
 {
 	struct p2pmr_ibdev *dev = container_of(work, struct p2pmr_ibdev, detach);
 
 	p2pmr_hooks_detach(dev);
 	put_device(&dev->ibdev->dev);
-	kfree(dev);
+	ibdev_free(dev);
 }
 
 static void ibdev_release(struct kref *kref)
@@ -60,10 +68,18 @@ static struct p2pmr_ibdev *ibdev_alloc(struct ib_device *ibdev)
 
 	if (!dev)
 		return NULL;
+	if (init_srcu_struct(&dev->srcu)) {
+		kfree(dev);
+		return NULL;
+	}
 	dev->ibdev = ibdev;
 	kref_init(&dev->kref);
+	init_rwsem(&dev->registering);
 	mutex_init(&dev->lock);
 	INIT_LIST_HEAD(&dev->shadows);
+	xa_init(&dev->keys);
+	INIT_LIST_HEAD(&dev->advising);
+	init_waitqueue_head(&dev->advised);
 	INIT_WORK(&dev->detach, detach_work);
 	return dev;
 }
@@ -84,7 +100,7 @@ static int client_add(struct ib_device *ibdev)
 	dev = p2pmr_hooks_find_get(ibdev);
 	known = dev;
 	if (!known) {
-		flush_workqueue(detach_wq);
+		p2pmr_hooks_wait_detached(ibdev);
 		dev = ibdev_alloc(ibdev);
 		if (!dev)
 			return -ENOMEM;
@@ -96,12 +112,14 @@ static int client_add(struct ib_device *ibdev)
 		if (known)
 			p2pmr_ibdev_put(dev);
 		else
-			kfree(dev);
+			ibdev_free(dev);
 		return ret;
 	}
 	ib_set_client_data(ibdev, &client, dev);
 	if (known) {
-		WRITE_ONCE(dev->removed, false);
+		down_write(&dev->registering);
+		dev->removed = false;
+		up_write(&dev->registering);
 	} else {
 		get_device(&ibdev->dev);
 		p2pmr_hooks_attach(dev);
@@ -119,8 +137,9 @@ static void client_remove(struct ib_device *ibdev, void *client_data)
 {
 	struct p2pmr_ibdev *dev = client_data;
 
-	WRITE_ONCE(dev->removed, true);
-	p2pmr_hooks_sync();
+	down_write(&dev->registering);
+	dev->removed = true;
+	up_write(&dev->registering);
 	p2pmr_mr_revoke_all(dev);
 	p2pmr_fastreg_destroy(&dev->fastreg);
 	pr_info("%s: detached\n", dev_name(&ibdev->dev));

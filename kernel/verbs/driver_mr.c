@@ -162,6 +162,7 @@ int p2pmr_driver_mr_drop(struct p2pmr_shadow *shadow)
 		return 0;
 	shadow->mr = NULL;
 	WRITE_ONCE(mr->pd, shadow->dev->fastreg.pd);
+	p2pmr_key_withdraw(shadow->dev, mr->lkey);
 	ret = shadow->dev->orig.dereg_mr(mr, NULL);
 	if (WARN(ret, "driver kept a device-memory MR: %d\n", ret))
 		__module_get(THIS_MODULE);

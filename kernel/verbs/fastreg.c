@@ -4,8 +4,8 @@
  * for all users of one RDMA device.
  *
  * REG_MR is a local operation that wants an RC QP in RTS. The QP is connected
- * to itself under a source address that no packet can carry and has no receive
- * queue entries, so nothing can be done through it from outside.
+ * to itself at the unspecified address, has no receive queue entries and gives
+ * no remote access, so nothing can be done through it from outside.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 

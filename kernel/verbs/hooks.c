@@ -16,31 +16,73 @@
 
 #include "verbs.h"
 
-DEFINE_STATIC_SRCU(hooks_srcu);
+/* For the list alone; a hook may sleep for as long as a user has it sleep. */
+DEFINE_STATIC_SRCU(attached_srcu);
 static LIST_HEAD(attached);
 static DEFINE_SPINLOCK(attached_lock);
+static DECLARE_WAIT_QUEUE_HEAD(detached);
 
-/* A hook is only ever reached through a device that is attached. */
-static struct p2pmr_ibdev *find(struct ib_device *ibdev)
+static struct p2pmr_ibdev *find(const struct ib_device *ibdev)
 {
 	struct p2pmr_ibdev *dev;
 
 	list_for_each_entry_srcu(dev, &attached, link,
-				 srcu_read_lock_held(&hooks_srcu))
+				 srcu_read_lock_held(&attached_srcu))
 		if (dev->ibdev == ibdev)
 			return dev;
-	WARN_ONCE(1, "%s is not attached\n", dev_name(&ibdev->dev));
 	return NULL;
+}
+
+/*
+ * A hook is only ever reached through a device that is attached. It stays so
+ * until leave().
+ */
+static struct p2pmr_ibdev *enter(const struct ib_device *ibdev, int *idx)
+{
+	int list_idx = srcu_read_lock(&attached_srcu);
+	struct p2pmr_ibdev *dev = find(ibdev);
+
+	if (dev)
+		*idx = srcu_read_lock(&dev->srcu);
+	else
+		WARN_ONCE(1, "%s is not attached\n", dev_name(&ibdev->dev));
+	srcu_read_unlock(&attached_srcu, list_idx);
+	return dev;
+}
+
+static void leave(struct p2pmr_ibdev *dev, int idx)
+{
+	srcu_read_unlock(&dev->srcu, idx);
+}
+
+/* May device memory be registered? If so, until stop_registering(). */
+static int start_registering(struct p2pmr_ibdev *dev)
+{
+	if (down_read_killable(&dev->registering))
+		return -EINTR;
+	if (!dev->removed)
+		return 0;
+	up_read(&dev->registering);
+	return -ENODEV;
+}
+
+static void stop_registering(struct p2pmr_ibdev *dev)
+{
+	up_read(&dev->registering);
 }
 
 static struct ib_mr *reg_device(struct p2pmr_ibdev *dev,
 				P2PMR_REG_USER_MR_PARAMS,
 				struct p2pmr_mr_request *request)
 {
-	struct ib_mr *mr = p2pmr_mr_reg(dev, pd, start, length, iova, access,
-					request);
+	struct ib_mr *mr;
 	int ret;
 
+	ret = start_registering(dev);
+	if (ret)
+		return ERR_PTR(ret);
+	mr = p2pmr_mr_reg(dev, pd, start, length, iova, access, request);
+	stop_registering(dev);
 	if (!request || IS_ERR(mr))
 		return mr;
 	ret = p2pmr_mr_answer(mr, udata);
@@ -71,40 +113,44 @@ static struct ib_mr *reg_host(struct p2pmr_ibdev *dev, P2PMR_REG_USER_MR_PARAMS,
 
 static struct ib_mr *hook_reg_user_mr(P2PMR_REG_USER_MR_PARAMS)
 {
-	int idx = srcu_read_lock(&hooks_srcu);
-	struct p2pmr_ibdev *dev = find(pd->device);
 	struct p2pmr_mr_request *request;
+	struct p2pmr_ibdev *dev;
 	struct ib_mr *mr;
+	int idx;
 
-	request = dev ? p2pmr_request_read(dev, udata) : ERR_PTR(-ENODEV);
+	dev = enter(pd->device, &idx);
+	if (!dev)
+		return ERR_PTR(-ENODEV);
+	request = p2pmr_request_read(dev, udata);
 	if (IS_ERR(request)) {
 		mr = ERR_CAST(request);
 		goto out;
 	}
-	if (!READ_ONCE(dev->removed) && p2pmr_range_has_device(start, length))
+	if (p2pmr_range_has_device(start, length))
 		mr = reg_device(dev, P2PMR_REG_USER_MR_ARGS, request);
 	else
 		mr = reg_host(dev, P2PMR_REG_USER_MR_ARGS, request);
 	p2pmr_request_put(request);
 out:
-	srcu_read_unlock(&hooks_srcu, idx);
+	leave(dev, idx);
 	return mr;
 }
 
 static int hook_dereg_mr(struct ib_mr *mr, struct ib_udata *udata)
 {
-	int idx = srcu_read_lock(&hooks_srcu);
-	struct p2pmr_ibdev *dev = find(mr->device);
-	struct p2pmr_shadow *shadow = p2pmr_mr_shadow(mr);
-	int ret = 0;
+	struct p2pmr_shadow *shadow;
+	struct p2pmr_ibdev *dev;
+	int idx, ret = 0;
 
+	dev = enter(mr->device, &idx);
+	if (!dev)
+		return -ENODEV;
+	shadow = p2pmr_mr_shadow(mr);
 	if (shadow)
 		p2pmr_mr_dereg(shadow);
-	else if (dev)
-		ret = dev->orig.dereg_mr(mr, udata);
 	else
-		ret = -ENODEV;
-	srcu_read_unlock(&hooks_srcu, idx);
+		ret = dev->orig.dereg_mr(mr, udata);
+	leave(dev, idx);
 	return ret;
 }
 
@@ -113,44 +159,45 @@ static struct ib_mr *hook_rereg_user_mr(struct ib_mr *mr, int flags, u64 start,
 					struct ib_pd *pd,
 					struct ib_udata *udata)
 {
-	int idx = srcu_read_lock(&hooks_srcu);
-	struct p2pmr_ibdev *dev = find(mr->device);
-	struct p2pmr_shadow *shadow = p2pmr_mr_shadow(mr);
+	struct p2pmr_shadow *shadow;
+	struct p2pmr_ibdev *dev;
 	struct ib_mr *ret;
+	int idx, error;
 
-	if (!dev || (shadow && READ_ONCE(dev->removed)))
-		ret = ERR_PTR(-ENODEV);
-	else if (shadow)
-		ret = p2pmr_mr_rereg(shadow, flags, start, length, iova, access,
-				     pd);
-	else
+	dev = enter(mr->device, &idx);
+	if (!dev)
+		return ERR_PTR(-ENODEV);
+	shadow = p2pmr_mr_shadow(mr);
+	if (!shadow) {
 		ret = dev->orig.rereg_user_mr(mr, flags, start, length, iova,
 					      access, pd, udata);
-	srcu_read_unlock(&hooks_srcu, idx);
+		goto out;
+	}
+	error = start_registering(dev);
+	if (error) {
+		ret = ERR_PTR(error);
+		goto out;
+	}
+	ret = p2pmr_mr_rereg(shadow, flags, start, length, iova, access, pd);
+	stop_registering(dev);
+out:
+	leave(dev, idx);
 	return ret;
 }
 
-/* The driver would look for the pinned pages of an MR that has none. */
 static int hook_advise_mr(struct ib_pd *pd,
 			  enum ib_uverbs_advise_mr_advice advice, u32 flags,
 			  struct ib_sge *sg_list, u32 num_sge,
 			  struct uverbs_attr_bundle *attrs)
 {
-	int idx = srcu_read_lock(&hooks_srcu);
-	struct p2pmr_ibdev *dev = find(pd->device);
-	int ret = dev ? 0 : -ENODEV;
-	u32 i;
+	struct p2pmr_ibdev *dev;
+	int idx, ret;
 
-	for (i = 0; !ret && i < num_sge; i++) {
-		if (p2pmr_mr_is_key(dev, sg_list[i].lkey)) {
-			p2pmr_ibdev_refuse(dev, "advice on an MR of device memory");
-			ret = -EOPNOTSUPP;
-		}
-	}
-	if (!ret)
-		ret = dev->orig.advise_mr(pd, advice, flags, sg_list, num_sge,
-					  attrs);
-	srcu_read_unlock(&hooks_srcu, idx);
+	dev = enter(pd->device, &idx);
+	if (!dev)
+		return -ENODEV;
+	ret = p2pmr_advise(dev, pd, advice, flags, sg_list, num_sge, attrs);
+	leave(dev, idx);
 	return ret;
 }
 
@@ -189,7 +236,10 @@ void p2pmr_hooks_attach(struct p2pmr_ibdev *dev)
 	take(dev, reg_user_mr);
 }
 
-/* Sleeps until no task is in a hook of @dev or can still come into one. */
+/*
+ * Sleeps until no task is in a hook of @dev or can still come into one, which
+ * is as long as any user's registration of host memory there takes.
+ */
 void p2pmr_hooks_detach(struct p2pmr_ibdev *dev)
 {
 	give_back(dev, reg_user_mr);
@@ -199,26 +249,28 @@ void p2pmr_hooks_detach(struct p2pmr_ibdev *dev)
 
 	/* Tasks that have loaded the slot but not entered SRCU yet. */
 	synchronize_rcu_tasks();
-	p2pmr_hooks_sync();
+	synchronize_srcu(&attached_srcu);
+	synchronize_srcu(&dev->srcu);
 	/* Tasks that have left SRCU but not the function. */
 	synchronize_rcu_tasks();
 
 	spin_lock(&attached_lock);
 	list_del_rcu(&dev->link);
 	spin_unlock(&attached_lock);
-	p2pmr_hooks_sync();
+	synchronize_srcu(&attached_srcu);
+	wake_up_all(&detached);
 }
 
 void p2pmr_hooks_for_each(void (*fn)(struct p2pmr_ibdev *dev, struct seq_file *s),
 			  struct seq_file *s)
 {
-	int idx = srcu_read_lock(&hooks_srcu);
+	int idx = srcu_read_lock(&attached_srcu);
 	struct p2pmr_ibdev *dev;
 
 	list_for_each_entry_srcu(dev, &attached, link,
-				 srcu_read_lock_held(&hooks_srcu))
+				 srcu_read_lock_held(&attached_srcu))
 		fn(dev, s);
-	srcu_read_unlock(&hooks_srcu, idx);
+	srcu_read_unlock(&attached_srcu, idx);
 }
 
 /*
@@ -227,19 +279,26 @@ void p2pmr_hooks_for_each(void (*fn)(struct p2pmr_ibdev *dev, struct seq_file *s
  */
 struct p2pmr_ibdev *p2pmr_hooks_find_get(const struct ib_device *ibdev)
 {
-	struct p2pmr_ibdev *dev, *found = NULL;
-	int idx = srcu_read_lock(&hooks_srcu);
+	int idx = srcu_read_lock(&attached_srcu);
+	struct p2pmr_ibdev *dev = find(ibdev);
 
-	list_for_each_entry_srcu(dev, &attached, link,
-				 srcu_read_lock_held(&hooks_srcu))
-		if (dev->ibdev == ibdev && kref_get_unless_zero(&dev->kref))
-			found = dev;
-	srcu_read_unlock(&hooks_srcu, idx);
+	if (dev && !kref_get_unless_zero(&dev->kref))
+		dev = NULL;
+	srcu_read_unlock(&attached_srcu, idx);
+	return dev;
+}
+
+static bool is_attached(const struct ib_device *ibdev)
+{
+	int idx = srcu_read_lock(&attached_srcu);
+	bool found = find(ibdev);
+
+	srcu_read_unlock(&attached_srcu, idx);
 	return found;
 }
 
-/* Wait for all hooks that are running now. */
-void p2pmr_hooks_sync(void)
+/* For a device that is being detached: until that is over. */
+void p2pmr_hooks_wait_detached(const struct ib_device *ibdev)
 {
-	synchronize_srcu(&hooks_srcu);
+	wait_event(detached, !is_attached(ibdev));
 }

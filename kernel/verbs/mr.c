@@ -52,22 +52,6 @@ struct p2pmr_shadow *p2pmr_mr_shadow(struct ib_mr *mr)
 	return found;
 }
 
-/* Is @lkey that of a device-memory MR? A revoked one may be another's again. */
-bool p2pmr_mr_is_key(struct p2pmr_ibdev *dev, u32 lkey)
-{
-	struct p2pmr_shadow *shadow;
-	bool found = false;
-
-	mutex_lock(&dev->lock);
-	list_for_each_entry(shadow, &dev->shadows, link) {
-		found = shadow->mr && shadow->ibmr.lkey == lkey;
-		if (found)
-			break;
-	}
-	mutex_unlock(&dev->lock);
-	return found;
-}
-
 static int check_request(struct p2pmr_ibdev *dev, u64 length, int access)
 {
 	if (access & ~ACCESS_SUPPORTED) {
@@ -132,6 +116,9 @@ static int try_register(struct p2pmr_shadow *shadow, u64 start, u64 length,
 	ret = p2pmr_range_map_kernel(&shadow->range);
 	if (!ret)
 		ret = p2pmr_driver_mr_make(shadow, iova, access);
+	if (!ret)
+		ret = p2pmr_key_publish(shadow->dev, shadow->user_pd,
+					shadow->ibmr.lkey);
 	if (!ret)
 		ret = p2pmr_range_commit(&shadow->range);
 	if (ret) {
@@ -201,7 +188,8 @@ static void shadow_free(struct p2pmr_shadow *shadow)
  *
  * Return: the MR for uverbs, to be ended with p2pmr_mr_dereg(), or an error
  * pointer: those of p2pmr_range_map() and p2pmr_range_commit(), -EOPNOTSUPP
- * (access flags), -EFBIG (longer than the driver can), -EIO, -EINTR.
+ * (access flags), -EFBIG (longer than the driver can), -EIO, -ETIMEDOUT (the
+ * driver), -EINTR, -ENODEV (the device is going away).
  */
 struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
 			   u64 length, u64 iova, int access,
@@ -210,6 +198,7 @@ struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
 	struct p2pmr_shadow *shadow;
 	int ret;
 
+	lockdep_assert_held_read(&dev->registering);
 	ret = check_request(dev, length, access);
 	if (ret)
 		return ERR_PTR(ret);
@@ -279,10 +268,11 @@ int p2pmr_mr_answer(struct ib_mr *mr, struct ib_udata *udata)
 
 void p2pmr_mr_dereg(struct p2pmr_shadow *shadow)
 {
+	p2pmr_range_unmap(&shadow->range);
+	/* Until here p2pmr_mr_revoke_all() waits for it. */
 	mutex_lock(&shadow->dev->lock);
 	list_del(&shadow->link);
 	mutex_unlock(&shadow->dev->lock);
-	p2pmr_range_unmap(&shadow->range);
 
 	spin_lock(&shadows_lock);
 	hash_del_rcu(&shadow->hash);

@@ -13,6 +13,7 @@
 #include <linux/semaphore.h>
 #include <linux/srcu.h>
 #include <linux/wait.h>
+#include <linux/xarray.h>
 #include <rdma/ib_verbs.h>
 
 #include <linux/p2pmr.h>
@@ -49,10 +50,16 @@ struct p2pmr_fastreg {
  * @detach: gives the hooks back when the last reference is gone
  * @link: in the list of attached devices
  * @orig: the driver's own operations
+ * @srcu: read while a hook runs for this device
  * @fastreg: valid until the client is removed
- * @removed: no new MRs
- * @lock: protects @shadows
+ * @registering: read while device memory is registered, written to end that
+ * @removed: no new MRs; under @registering
+ * @lock: protects @shadows and @advising
  * @shadows: every shadow MR of the device
+ * @keys: lkeys (as xa_mk_value()) of the driver's MRs that are in a user's PD,
+ *	by their index, which is all but the last eight bits
+ * @advising: calls of advise_mr that run now
+ * @advised: woken when one ends
  */
 struct p2pmr_ibdev {
 	struct ib_device *ibdev;
@@ -71,10 +78,15 @@ struct p2pmr_ibdev {
 				 u32 flags, struct ib_sge *sg_list, u32 num_sge,
 				 struct uverbs_attr_bundle *attrs);
 	} orig;
+	struct srcu_struct srcu;
 	struct p2pmr_fastreg fastreg;
+	struct rw_semaphore registering;
 	bool removed;
 	struct mutex lock;
 	struct list_head shadows;
+	struct xarray keys;
+	struct list_head advising;
+	wait_queue_head_t advised;
 };
 
 /**
@@ -149,7 +161,6 @@ struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
 			   struct p2pmr_mr_request *request);
 int p2pmr_mr_answer(struct ib_mr *mr, struct ib_udata *udata);
 struct p2pmr_shadow *p2pmr_mr_shadow(struct ib_mr *mr);
-bool p2pmr_mr_is_key(struct p2pmr_ibdev *dev, u32 lkey);
 struct ib_mr *p2pmr_mr_rereg(struct p2pmr_shadow *old, int flags, u64 start,
 			     u64 length, u64 iova, int access,
 			     struct ib_pd *pd);
@@ -157,11 +168,19 @@ void p2pmr_mr_dereg(struct p2pmr_shadow *shadow);
 void p2pmr_mr_revoke_all(struct p2pmr_ibdev *dev);
 void p2pmr_mr_show_all(struct p2pmr_ibdev *dev, struct seq_file *s);
 
+/* advice.c */
+int p2pmr_advise(struct p2pmr_ibdev *dev, struct ib_pd *pd,
+		 enum ib_uverbs_advise_mr_advice advice, u32 flags,
+		 struct ib_sge *sg_list, u32 num_sge,
+		 struct uverbs_attr_bundle *attrs);
+int p2pmr_key_publish(struct p2pmr_ibdev *dev, const struct ib_pd *pd, u32 lkey);
+void p2pmr_key_withdraw(struct p2pmr_ibdev *dev, u32 lkey);
+
 /* hooks.c */
 void p2pmr_hooks_attach(struct p2pmr_ibdev *dev);
 struct p2pmr_ibdev *p2pmr_hooks_find_get(const struct ib_device *ibdev);
 void p2pmr_hooks_detach(struct p2pmr_ibdev *dev);
-void p2pmr_hooks_sync(void);
+void p2pmr_hooks_wait_detached(const struct ib_device *ibdev);
 void p2pmr_hooks_for_each(void (*fn)(struct p2pmr_ibdev *dev, struct seq_file *s),
 			  struct seq_file *s);
 
