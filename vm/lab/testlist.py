@@ -22,8 +22,10 @@ HOST_PART = "lab"
 DEFAULT_TIMEOUT = 60
 
 # On targets other than the default one, unless asked for: all that depends on the
-# kernel. perftest is user space over the same verbs, so a sample of it is enough.
-LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*")
+# kernel. perftest is user space over the same verbs, so a sample of it is enough; copies
+# are the CPU's affair, and sanitizers find on one kernel what they would on another.
+LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*", "copy/*", "copy_asan/*", "lib_asan/*",
+                      "lib_valgrind/*")
 KEPT_ELSEWHERE = ("perftest/ib_write_bw-bar-on-both",)
 # Only with --all: what fetches something large, and is the same for each target.
 LEFT_OUT_WITHOUT_ALL = ("style/checkpatch-strict",)

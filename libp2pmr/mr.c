@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* Registration: by the extended request where that is possible, else plain. */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <infiniband/p2pmr.h>
+#include <p2pmr_provider.h>
+
+#include "extensible.h"
+#include "provider.h"
+
+#define ALL_FLAGS \
+	(P2PMR_REG_REQUIRE_DEVICE | P2PMR_REG_REGISTER_BAR | P2PMR_REG_EVENTFD)
+
+struct p2pmr_mr {
+	struct ibv_mr *verbs;
+	struct p2pmr_reg_mr_resp resp; /* size 0: nobody told */
+	int eventfd;		       /* -1: none was asked for */
+};
+
+static int take_attr(struct p2pmr_reg_attr *own,
+		     const struct p2pmr_reg_attr *given)
+{
+	int ret = extensible_take(own, sizeof(*own), given, sizeof(*own));
+
+	if (ret)
+		return ret;
+	if (own->flags & ~ALL_FLAGS || own->has_iova > 1 || own->reserved)
+		return -EINVAL;
+	return 0;
+}
+
+/* Not every provider says why. */
+static int reason(void)
+{
+	return errno ? -errno : -EIO;
+}
+
+/* Through the provider; the kernel must have seen the flags, if there are any. */
+static int register_extended(struct p2pmr_mr *mr,
+			     const struct p2pmr_provider *provider,
+			     struct ibv_pd *pd, void *address, size_t length,
+			     uint64_t iova, unsigned int access, uint32_t flags)
+{
+	struct p2pmr_reg_mr_req req = {
+		.size = sizeof(req),
+		.flags = flags,
+		.eventfd = flags & P2PMR_REG_EVENTFD ? mr->eventfd : 0,
+	};
+
+	errno = 0;
+	mr->verbs = provider->reg_mr(pd, address, length, iova, access, &req,
+				     &mr->resp);
+	if (!mr->verbs)
+		return reason();
+	if (flags && !mr->resp.size) {
+		ibv_dereg_mr(mr->verbs);
+		return -EPROTONOSUPPORT;
+	}
+	return 0;
+}
+
+static int register_plain(struct p2pmr_mr *mr, struct ibv_pd *pd, void *address,
+			  size_t length, uint64_t iova, unsigned int access)
+{
+	errno = 0;
+	mr->verbs = ibv_reg_mr_iova2(pd, address, length, iova, access);
+	return mr->verbs ? 0 : reason();
+}
+
+static int register_range(struct p2pmr_mr *mr, struct ibv_pd *pd, void *address,
+			  size_t length, unsigned int access,
+			  const struct p2pmr_reg_attr *attr)
+{
+	const struct p2pmr_provider *provider = provider_of(pd->context);
+	uint64_t iova = attr->has_iova ? attr->iova : (uintptr_t)address;
+	int ret;
+
+	if (!provider && attr->flags)
+		return -EOPNOTSUPP;
+	if (attr->flags & P2PMR_REG_EVENTFD) {
+		mr->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+		if (mr->eventfd < 0)
+			return -errno;
+	}
+	ret = provider ? register_extended(mr, provider, pd, address, length,
+					   iova, access, attr->flags)
+		       : register_plain(mr, pd, address, length, iova, access);
+	if (ret && mr->eventfd >= 0)
+		close(mr->eventfd);
+	return ret;
+}
+
+struct p2pmr_mr *p2pmr_reg_mr(struct ibv_pd *pd, void *address, size_t length,
+			      unsigned int access,
+			      const struct p2pmr_reg_attr *given)
+{
+	struct p2pmr_reg_attr attr;
+	struct p2pmr_mr *mr = NULL;
+	int ret = take_attr(&attr, given);
+
+	if (!ret) {
+		mr = calloc(1, sizeof(*mr));
+		ret = mr ? 0 : -ENOMEM;
+	}
+	if (!ret) {
+		mr->eventfd = -1;
+		ret = register_range(mr, pd, address, length, access, &attr);
+	}
+	if (!ret)
+		return mr;
+	free(mr);
+	errno = -ret;
+	return NULL;
+}
+
+int p2pmr_dereg_mr(struct p2pmr_mr *mr)
+{
+	int error = mr ? ibv_dereg_mr(mr->verbs) : 0;
+
+	if (error)
+		return -error;
+	if (mr && mr->eventfd >= 0)
+		close(mr->eventfd);
+	free(mr);
+	return 0;
+}
+
+struct ibv_mr *p2pmr_mr_verbs(const struct p2pmr_mr *mr)
+{
+	return mr->verbs;
+}
+
+int p2pmr_mr_fd(const struct p2pmr_mr *mr)
+{
+	return mr->eventfd >= 0 ? mr->eventfd : -ENOENT;
+}
+
+int p2pmr_mr_revoked(const struct p2pmr_mr *mr)
+{
+	struct pollfd p = { .fd = mr->eventfd, .events = POLLIN };
+	int n;
+
+	if (mr->eventfd < 0)
+		return -ENOENT;
+	do
+		n = poll(&p, 1, 0);
+	while (n < 0 && errno == EINTR);
+	return n < 0 ? -errno : n;
+}
+
+int p2pmr_mr_query(const struct p2pmr_mr *mr, struct p2pmr_mr_info *info)
+{
+	struct p2pmr_mr_info known = {
+		.size = info->size,
+		.kind = mr->resp.kind,
+		.segments = mr->resp.segments,
+		.page_size = mr->resp.page_size,
+	};
+	uint32_t size = info->size;
+
+	if (size < sizeof(known))
+		return -EINVAL;
+	/* What a later header has beside that is nothing to this library. */
+	memset(info, 0, size);
+	memcpy(info, &known, sizeof(known));
+	return 0;
+}
