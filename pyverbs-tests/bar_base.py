@@ -17,10 +17,10 @@ SIZE = 1 << 16
 class BarRC(RCResources):
     """An RC queue pair whose MR lies over `memory`, from `offset` on."""
 
-    def __init__(self, dev_name, ib_port, gid_index, memory=None, offset=0, msg_size=1024):
+    def __init__(self, dev_name, ib_port, gid_index, memory=None, offset=0, **kwargs):
         self.memory = memory or Memory(SIZE)
         self.offset = offset
-        super().__init__(dev_name, ib_port, gid_index, msg_size=msg_size)
+        super().__init__(dev_name, ib_port, gid_index, **kwargs)
 
     def create_mr(self):
         self.mr = MR(self.pd, self.msg_size, ALL_ACCESS,

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-"""Lists the pyverbs tests or runs one: `test_write_to_bar` is pyverbs/write-to-bar."""
+"""Lists the pyverbs tests or runs one, as test programs of the lab do."""
 
 import os
 import sys
@@ -8,7 +8,6 @@ import unittest
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent / "pyverbs-tests"
-PART = "pyverbs/"
 SKIPPED = 77
 # Of one test, on a busy machine that emulates.
 SECONDS = 150
@@ -16,34 +15,7 @@ SECONDS = 150
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
 
-import upstream  # pylint: disable=wrong-import-position
-
-
-def flatten(suite):
-    for item in suite:
-        if isinstance(item, unittest.TestSuite):
-            yield from flatten(item)
-        else:
-            yield item
-
-
-def method_name(test):
-    return test.id().rpartition(".")[2]
-
-
-def load():
-    """All tests by name. A module that cannot be imported is an error, not a test."""
-    loader = unittest.TestLoader()
-    suite = loader.discover(str(FOLDER), pattern="test_*.py", top_level_dir=str(FOLDER))
-    if loader.errors:
-        raise SystemExit("\n".join(loader.errors))
-    table = {}
-    for test in flatten(suite):
-        name = PART + method_name(test).removeprefix("test_").replace("_", "-")
-        if name in table:
-            raise SystemExit(f"two tests are named {name}")
-        table[name] = test
-    return table
+import loading  # pylint: disable=wrong-import-position
 
 
 def run(test):
@@ -61,9 +33,7 @@ def main():
         print(f"usage: {sys.argv[0]} --list | NAME", file=sys.stderr)
         return 2
     wanted = sys.argv[1]
-    upstream.make_importable()
-    upstream.configure(device=os.environ["P2PMR_DEV"] if wanted != "--list" else None)
-    table = load()
+    table = loading.load(os.environ["P2PMR_DEV"] if wanted != "--list" else None)
     if wanted == "--list":
         print("\n".join(f"{name} timeout={SECONDS}" for name in sorted(table)))
         return 0

@@ -5,9 +5,12 @@ library so that a test decides itself when it is unmapped."""
 import ctypes
 import mmap
 import os
+import unittest
 
 PAGE = mmap.PAGESIZE
 MAP_FAILED = ctypes.c_void_p(-1).value
+# Not among those of the module mmap.
+MAP_FIXED = 0x10
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.mmap.restype = ctypes.c_void_p
@@ -24,17 +27,20 @@ def _check(failed, what):
 
 
 class Memory:
-    """A mapping of a file, or of no file."""
+    """A mapping of a file, or of no file; at an address, in the place of what is there."""
 
-    def __init__(self, length, path=None, protection=mmap.PROT_READ | mmap.PROT_WRITE):
+    def __init__(self, length, path=None, protection=mmap.PROT_READ | mmap.PROT_WRITE,
+                 at=None):
         self.length = length
         self.file = path
         fd, flags = -1, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
         if path:
             writable = protection & mmap.PROT_WRITE
             fd, flags = os.open(path, os.O_RDWR if writable else os.O_RDONLY), mmap.MAP_SHARED
+        if at:
+            flags |= MAP_FIXED
         try:
-            self.address = _libc.mmap(None, length, protection, flags, fd, 0)
+            self.address = _libc.mmap(at, length, protection, flags, fd, 0)
             _check(self.address == MAP_FAILED, "mmap")
         finally:
             if fd >= 0:
@@ -55,9 +61,11 @@ class Memory:
 
 
 class Bar(Memory):
-    """A BAR of the lab; index 0 or 1, as host requests count them."""
+    """A BAR under test; index 0 or 1, as host requests count them."""
 
     def __init__(self, length, index=0, write_combined=False, **kwargs):
         self.index = index
         variable = "P2PMR_BAR" + ("2" if index else "") + ("_WC" if write_combined else "")
+        if variable not in os.environ:
+            raise unittest.SkipTest(f"no BAR was named for {variable}")
         super().__init__(length, os.environ[variable], **kwargs)

@@ -9,7 +9,7 @@ import tests.utils as u
 from pyverbs.mr import MR
 from pyverbs.wr import SGE, SendWR
 
-import hostport
+import behind
 from bar_base import ALL_ACCESS, BarRC, BarTestCase
 from memory import PAGE, Bar
 
@@ -42,9 +42,9 @@ class RevocationTest(BarTestCase):
                 self.connect_owner()
                 self.assertEqual(self.access(opcode), e.IBV_WC_SUCCESS)
                 event()
-                hostport.fill(0, 0, LENGTH, 0xA5)
+                behind.fill(0, 0, LENGTH, 0xA5)
                 self.assertEqual(self.access(opcode), e.IBV_WC_REM_ACCESS_ERR)
-                self.assertEqual(hostport.read(0, 0, LENGTH), bytes([0xA5]) * LENGTH)
+                self.assertEqual(behind.read(0, 0, LENGTH), bytes([0xA5]) * LENGTH)
                 # The owner may still deregister, once.
                 self.server.mr.close()
                 self.server.ctx.close()

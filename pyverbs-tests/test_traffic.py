@@ -9,7 +9,7 @@ import pyverbs.enums as e
 import tests.utils as u
 from pyverbs.wr import SGE, SendWR
 
-import hostport
+import behind
 from bar_base import SIZE, BarRC, BarTestCase, BarUD
 from memory import Bar
 
@@ -68,6 +68,10 @@ class TrafficTest(BarTestCase):
         self.connect(BarRC, {}, {"memory": Bar(SIZE, write_combined=True)})
         u.rdma_traffic(**self.traffic_args, send_op=e.IBV_WR_RDMA_WRITE)
 
+    def test_srq_with_bar(self):
+        self.connect_rc(with_srq=True)
+        u.traffic(**self.traffic_args)
+
     def test_compare_and_swap_with_bar(self):
         self.connect_rc(msg_size=8)
         u.atomic_traffic(**self.traffic_args, send_op=e.IBV_WR_ATOMIC_CMP_AND_SWP)
@@ -94,9 +98,9 @@ class TrafficTest(BarTestCase):
 class OutsideTest(BarTestCase):
     """What is in the file behind the BAR, seen by the machine outside."""
 
-    def transfer(self, opcode, length):
+    def transfer(self, opcode, length, imm=0):
         sge = SGE(self.client.mr.buf, length, self.client.mr_lkey)
-        send_wr = SendWR(opcode=opcode, num_sge=1, sg=[sge])
+        send_wr = SendWR(opcode=opcode, num_sge=1, sg=[sge], imm_data=imm)
         send_wr.set_wr_rdma(self.client.rkey, self.client.raddr)
         u.send(self.client, send_wr)
         u.poll_cq(self.client.cq)
@@ -104,16 +108,28 @@ class OutsideTest(BarTestCase):
     def test_write_seen_outside(self):
         data = os.urandom(30000)
         self.connect(BarRC, {}, {"memory": Bar(SIZE), "offset": 4095}, msg_size=30000)
-        hostport.fill(0, 0, SIZE, 0)
+        behind.fill(0, 0, SIZE, 0)
         self.client.memory.write(data)
         self.transfer(e.IBV_WR_RDMA_WRITE, 30000)
         expected = bytes(4095) + data + bytes(SIZE - 4095 - 30000)
-        self.assertEqual(hostport.read(0, 0, SIZE), expected)
+        self.assertEqual(behind.read(0, 0, SIZE), expected)
 
     def test_read_planted_outside(self):
         data = os.urandom(30000)
         self.connect(BarRC, {}, {"memory": Bar(SIZE, index=1), "offset": 4095},
                      msg_size=30000)
-        hostport.write(1, 4095, data)
+        behind.write(1, 4095, data)
         self.transfer(e.IBV_WR_RDMA_READ, 30000)
         self.assertEqual(self.client.memory.read(0, 30000), data)
+
+    def test_write_imm_seen_outside(self):
+        data = os.urandom(3000)
+        self.connect(BarRC, {}, {"memory": Bar(SIZE)}, msg_size=3000)
+        behind.fill(0, 0, 3000, 0)
+        self.client.memory.write(data)
+        u.post_recv(self.server, u.get_recv_wr(self.server))
+        self.transfer(e.IBV_WR_RDMA_WRITE_WITH_IMM, 3000, imm=0x01020304)
+        completion = u._poll_cq(self.server.cq)[0]
+        self.assertEqual(completion.opcode, e.IBV_WC_RECV_RDMA_WITH_IMM)
+        self.assertEqual(completion.imm_data, 0x01020304)
+        self.assertEqual(behind.read(0, 0, 3000), data)
