@@ -6,17 +6,15 @@ With both in a BAR the machine outside sees that the one has received what the o
 has sent; with one of them there is nothing to compare it with, and perftest itself
 writes its whole buffer before it begins."""
 
-import contextlib
-import ipaddress
 import math
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
 
 import hostport
+import network
 
 SIZE = 65536
 ITERATIONS = {"bw": 50, "lat": 200}
@@ -93,36 +91,6 @@ def cases():
     yield "perftest/ib_read_bw-bar-wc", Case("ib_read_bw", ("server", "client"), suffix="_WC")
 
 
-def ipv4_gid_index():
-    """Of the RoCE v2 GID that is a mapped IPv4 address."""
-    base = f"/sys/class/infiniband/{os.environ['P2PMR_DEV']}/ports/1"
-    for index in sorted(int(name) for name in os.listdir(f"{base}/gids")):
-        with contextlib.suppress(OSError, ValueError):
-            with open(f"{base}/gid_attrs/types/{index}", encoding="ascii") as file:
-                kind = file.read().strip()
-            with open(f"{base}/gids/{index}", encoding="ascii") as file:
-                gid = ipaddress.IPv6Address(file.read().strip())
-            if kind == "RoCE v2" and gid.ipv4_mapped:
-                return index
-    raise Failure("the device has no RoCE v2 GID of an IPv4 address")
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
-def is_listening(port):
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        with contextlib.suppress(FileNotFoundError), open(table, encoding="ascii") as file:
-            for line in file.readlines()[1:]:
-                fields = line.split()
-                if int(fields[1].rpartition(":")[2], 16) == port and fields[3] == "0A":
-                    return True
-    return False
-
-
 def registrations():
     """Of device memory, ever."""
     try:
@@ -155,11 +123,13 @@ class Run:
             time.sleep(0.02)
 
     def go(self):
-        gid_index, port = ipv4_gid_index(), free_port()
+        gid_index, port = network.ipv4_gid_index(), network.free_port()
+        if gid_index is None:
+            raise Failure("the device has no RoCE v2 GID of an IPv4 address")
         try:
             self._start("server", gid_index, port)
             server = self.processes["server"]
-            self._wait(lambda: server.poll() is not None or is_listening(port),
+            self._wait(lambda: server.poll() is not None or network.is_listening(port),
                        "the server listens")
             self._start("client", gid_index, port)
             self._wait(lambda: all(process.poll() is not None
