@@ -25,7 +25,12 @@ def _content(name):
     return None
 
 
-def make_importable():
+def suite_modules():
+    """The names of the suite's own test modules."""
+    return sorted({path.name.partition(".")[0] for path in INSTALLED.glob("test_*")})
+
+
+def make_importable(modules=MODULES):
     """Puts the modules on the path, both as `tests.base` and as `args_parser`."""
     global _folder
     if _folder:
@@ -34,7 +39,7 @@ def make_importable():
     package = Path(_folder.name) / "tests"
     package.mkdir()
     (package / "__init__.py").touch()
-    for name in MODULES:
+    for name in modules:
         content = _content(name)
         if content is not None:
             (package / f"{name}.py").write_bytes(content)

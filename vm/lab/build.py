@@ -8,18 +8,24 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab import cache, namespace
+from lab import cache, namespace, sources
 from lab.cpio import Archive
 from lab.errors import LabError
-from lab.progress import Step
+from lab.progress import Step, say
 
 SOURCE = Path(__file__).resolve().parent.parent.parent
 
 # Run inside the tree, with the project at /src and this build's folder at /out.
 SCRIPT = """
 kernel=$1
+if [ "$2" = provider ]; then
+	provider="-DP2PMR_BUILD_PROVIDER=ON -DP2PMR_RDMA_CORE_SRC=/out/rdma-core"
+else
+	provider=-DP2PMR_BUILD_PROVIDER=OFF
+fi
 cmake -S /src -B /out/build -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-	-DCMAKE_INSTALL_PREFIX=/usr -DP2PMR_KERNEL_DIR=/lib/modules/$kernel/build
+	-DCMAKE_INSTALL_PREFIX=/usr -DP2PMR_KERNEL_DIR=/lib/modules/$kernel/build \
+	$provider
 cmake --build /out/build -j "$(nproc)"
 rm -rf /out/installed
 DESTDIR=/out/installed cmake --install /out/build
@@ -77,9 +83,13 @@ def _folder(tree):
 def _update(tree, folder):
     """Builds unless the sources are those of the last finished build."""
     state = folder / "built-from"
-    sources = _fingerprint()
-    if state.exists() and state.read_text(encoding="utf-8") == sources:
+    rdma_core = sources.get(tree)
+    built_from = f"{_fingerprint()} {rdma_core}"
+    if state.exists() and state.read_text(encoding="utf-8") == built_from:
         return
+    if not rdma_core:
+        say(f"{tree.target.name}: no sources of rdma-core {tree.facts()['rdma-core']}, so "
+            "it is built without the provider (P2PMR_SOURCES can name a folder with them)")
     # Tools stopped half-way may leave objects that look finished.
     unfinished = folder / "unfinished"
     if unfinished.exists():
@@ -88,11 +98,11 @@ def _update(tree, folder):
     state.unlink(missing_ok=True)
     unfinished.touch()
     with Step(f"{tree.target.name}: building"):
-        _build(tree, folder, unfinished)
+        _build(tree, folder, unfinished, rdma_core)
     archive = Archive()
     archive.tree(folder / "installed", "files")
     cache.replace_file(folder / "project.cpio", archive.data())
-    cache.replace_file(state, sources.encode())
+    cache.replace_file(state, built_from.encode())
     unfinished.unlink()
 
 
@@ -108,10 +118,14 @@ def _fingerprint():
     return digest.hexdigest()
 
 
-def _build(tree, folder, unfinished):
+def _build(tree, folder, unfinished, rdma_core):
+    binds = [(SOURCE, "/src", False), (folder, "/out", True)]
+    if rdma_core:
+        (folder / "rdma-core").mkdir(exist_ok=True)
+        binds.append((rdma_core, "/out/rdma-core", False))
     command = namespace.in_tree(
-        tree.root, SCRIPT, arguments=[tree.kernel],
-        binds=[(SOURCE, "/src", False), (folder, "/out", True)])
+        tree.root, SCRIPT, binds=binds,
+        arguments=[tree.kernel, "provider" if rdma_core else ""])
     result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, text=True, errors="replace",
                             check=False)

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* Who drives the device: the provider when it was chosen, otherwise stock. */
+#include <dlfcn.h>
+#include <stdlib.h>
+
+#include "endpoint.h"
+#include "exchange.h"
+#include "plugin.h"
+
+static void send_something(void)
+{
+	struct memory from = { .kind = HOST }, to = { .kind = HOST };
+	struct pair pair;
+
+	pair_open(&pair);
+	memory_map(&from, HOST, PAGE);
+	memory_map(&to, HOST, PAGE);
+	memory_register(&from, pair.device.pd);
+	memory_register(&to, pair.device.pd);
+	exchange_checked(&pair, WRITE, (struct place){ &from, 0 },
+			 (struct place){ &to, 0 }, PAGE, PAGE, 1);
+	memory_release(&from);
+	memory_release(&to);
+	pair_close(&pair);
+}
+
+static void chosen_by_environment(void **state)
+{
+	const struct p2pmr_provider *provider;
+	struct device device;
+
+	(void)state;
+	setenv("IBV_DRIVERS", "p2pmr", 1);
+	device_open(&device);
+	provider = loaded_plugin();
+	assert_non_null(provider);
+	assert_true(provider->owns(device.context));
+	device_close(&device);
+	send_something();
+}
+
+static void stock_without_choice(void **state)
+{
+	(void)state;
+	unsetenv("IBV_DRIVERS");
+	unsetenv("RDMAV_DRIVERS");
+	send_something();
+	assert_null(loaded_plugin());
+}
+
+/* As libp2pmr's constructor does it: first come, first asked. */
+static void chosen_by_loading_first(void **state)
+{
+	const struct p2pmr_provider *provider;
+	struct device device;
+
+	(void)state;
+	unsetenv("IBV_DRIVERS");
+	unsetenv("RDMAV_DRIVERS");
+	assert_non_null(dlopen(P2PMR_PLUGIN, RTLD_NOW));
+	device_open(&device);
+	provider = loaded_plugin();
+	assert_non_null(provider);
+	assert_true(provider->owns(device.context));
+	device_close(&device);
+	send_something();
+}
+
+/* Loaded after stock has taken the device, it must know that this is not its. */
+static void does_not_own_stock_context(void **state)
+{
+	const struct p2pmr_provider *provider;
+	struct device device;
+
+	(void)state;
+	unsetenv("IBV_DRIVERS");
+	unsetenv("RDMAV_DRIVERS");
+	device_open(&device);
+	assert_non_null(dlopen(P2PMR_PLUGIN, RTLD_NOW));
+	provider = loaded_plugin();
+	assert_non_null(provider);
+	assert_false(provider->owns(device.context));
+	device_close(&device);
+}
+
+static const struct test tests[] = {
+	TEST("provider/chosen-by-environment", chosen_by_environment),
+	TEST("provider/stock-without-choice", stock_without_choice),
+	TEST("provider/chosen-by-loading-first", chosen_by_loading_first),
+	TEST("provider/does-not-own-stock-context", does_not_own_stock_context),
+};
+
+int main(int argc, char **argv)
+{
+	return run_program(argc, argv, tests, ARRAY_SIZE(tests));
+}

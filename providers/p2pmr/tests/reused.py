@@ -1,0 +1,46 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""Tests of traffic that are there for the kernel modules, once more with the provider:
+`transfer/read-bar-wc` is provider/transfer.read-bar-wc here."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+PROGRAMS = ("atomics", "messages", "mixed", "model", "perftest", "pyverbs", "transfer")
+PART = "provider/"
+
+
+def load():
+    """By our names: the program, its own name for the test, and what follows it."""
+    table = {}
+    for program in PROGRAMS:
+        listing = subprocess.run([FOLDER / program, "--list"], stdout=subprocess.PIPE,
+                                 text=True, check=True).stdout
+        for line in listing.splitlines():
+            name, _, options = line.partition(" ")
+            table[PART + name.replace("/", ".")] = (program, name, options)
+    return table
+
+
+def main():
+    if len(sys.argv) != 2:
+        print(f"usage: {sys.argv[0]} --list | NAME", file=sys.stderr)
+        return 2
+    table = load()
+    if sys.argv[1] == "--list":
+        for name, (_, _, options) in table.items():
+            print(name, options)
+        return 0
+    if sys.argv[1] not in table:
+        print(f"{sys.argv[0]}: no test named {sys.argv[1]}", file=sys.stderr)
+        return 2
+    program, name, _ = table[sys.argv[1]]
+    os.environ["IBV_DRIVERS"] = "p2pmr"
+    os.execv(FOLDER / program, [program, name])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,241 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""rdma-core's own test suite on the stock provider and on this one, test by test.
+
+    upstream --list               the classes of the suite, as tests of the lab
+    upstream upstream/CLASS       runs one on both, and compares
+    upstream --table FILE         runs all; a table as a file, a summary as output
+
+A test fails that passes with stock and not here, or that this provider is there for
+(REQUIRED) and that does not pass. The suite may end its interpreter, or hang: each
+class is run in processes of its own, until all of its tests have had their turn.
+"""
+
+import contextlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+from collections import Counter
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(FOLDER / "pyverbs-tests"))
+
+import upstream  # pylint: disable=wrong-import-position
+
+PART = "upstream/"
+# Of the suite's modules, those that ask for another vendor's device.
+FOREIGN = re.compile(r"test_(mlx\d|efa|cuda|hns|irdma|mana)")
+PROVIDERS = ("rxe", "p2pmr")
+PASSED, SKIPPED, FAILED, CRASHED, HUNG = "passed", "skipped", "failed", "crashed", "hung"
+# What stock soft-RoCE lacks and this provider has; not objects imported from another
+# process, which DM tests have among them.
+REQUIRED = re.compile(r"^(?!.*import).*(DMTest|DeviceMemory|rereg|ParentDomain|resize_cq)")
+# Linux before 6.4 has no ibv_rereg_mr() for soft-RoCE: the MR gets other keys, as it may,
+# and this test goes on with the old ones.
+OLD_KEYS = "test_mr.MRTest.test_mr_rereg_access"
+KERNEL = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
+# Of a class with one provider, on a busy machine that emulates.
+SECONDS = 120
+TIMEOUT = 600
+
+
+# --- in a process of its own: some tests of a class
+
+class Recorder(unittest.TestResult):
+    """Writes each outcome down before the next test starts."""
+
+    def __init__(self, file):
+        super().__init__()
+        self.file = file
+
+    def _write(self, test, outcome, why=""):
+        name = test.id().rpartition(".")[2]
+        self.file.write(json.dumps([name, outcome, why]) + "\n")
+        self.file.flush()
+
+    def startTest(self, test):
+        super().startTest(test)
+        self._write(test, None)
+
+    def addSuccess(self, test):
+        super().addSuccess(test)
+        self._write(test, PASSED)
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        self._write(test, SKIPPED, reason)
+
+    def _bad(self, test, err):
+        self._write(test, FAILED, f"{err[0].__name__}: {err[1]}")
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self._bad(test, err)
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        self._bad(test, err)
+
+    def addSubTest(self, test, subtest, err):
+        super().addSubTest(test, subtest, err)
+        if err:
+            self._bad(test, err)
+
+
+def classes():
+    """The suite's test classes by name, `module.Class`."""
+    upstream.make_importable(
+        (*upstream.MODULES, "base_rdmacm", "rdmacm_utils", "cuda_utils",
+         *upstream.suite_modules()))
+    upstream.configure(os.environ.get("P2PMR_DEV"))
+    table = {}
+    for module in upstream.suite_modules():
+        if FOREIGN.match(module):
+            continue
+        loaded = __import__(f"tests.{module}", fromlist=["*"])
+        for suite in unittest.TestLoader().loadTestsFromModule(loaded):
+            for test in suite:
+                table.setdefault(f"{module}.{type(test).__name__}", {})[
+                    test.id().rpartition(".")[2]] = test
+    return table
+
+
+def run_here(name, done, file):
+    suite = unittest.TestSuite(test for method, test in classes()[name].items()
+                               if method not in done)
+    suite.run(Recorder(file))
+
+
+# --- outside of it
+
+@contextlib.contextmanager
+def huge_pages(count=16):
+    """Some tests skip without; 16 are 32 MiB."""
+    file = Path("/proc/sys/vm/nr_hugepages")
+    before = file.read_text(encoding="ascii")
+    file.write_text(str(count), encoding="ascii")
+    try:
+        yield
+    finally:
+        file.write_text(before, encoding="ascii")
+
+
+def run_class(name, provider):
+    """{method: [outcome, why]} of a class with a provider."""
+    environment = {**os.environ, "P2PMR_DM_BAR": os.environ["P2PMR_BAR"]}
+    if provider == "rxe":
+        environment.pop("IBV_DRIVERS", None)
+    else:
+        environment["IBV_DRIVERS"] = provider
+    results = {}
+    while True:
+        with tempfile.NamedTemporaryFile("w+") as file:
+            command = [sys.executable, __file__, "--run", name, file.name,
+                       json.dumps(list(results))]
+            try:
+                status = subprocess.run(command, env=environment, timeout=SECONDS,
+                                        stdin=subprocess.DEVNULL, check=False).returncode
+                end = [CRASHED, f"the interpreter ended with status {status}"]
+            except subprocess.TimeoutExpired:
+                status, end = None, [HUNG, f"not over within {SECONDS} s"]
+            running = None
+            for line in file.read().splitlines():
+                method, outcome, why = json.loads(line)
+                running = method if outcome is None else None
+                if outcome and results.get(method, [None])[0] != FAILED:
+                    results[method] = [outcome, why]
+        if status == 0:
+            return results
+        if running is None:
+            # Not in a test: at its very end, or before the first one.
+            if not results:
+                raise SystemExit(f"{name} with {provider}: {end[1]}")
+            return results
+        results[running] = end
+
+
+def verdict(name, method, stock, own):
+    """What is wrong with a test's two results, or None."""
+    if own[0] == PASSED:
+        return None
+    if stock[0] == PASSED:
+        return f"passes with stock, here: {own[0]} ({own[1]})"
+    test = f"{name}.{method}"
+    if REQUIRED.search(test) and not (test == OLD_KEYS and KERNEL < (6, 4)):
+        return f"has to pass here: {own[0]} ({own[1]})"
+    return None
+
+
+def compare(name):
+    """Rows of (test, stock's result, ours, what is wrong)."""
+    stock, own = (run_class(name, provider) for provider in PROVIDERS)
+    missing = [SKIPPED, "not run"]
+    for method in sorted({*stock, *own}):
+        ours, theirs = own.get(method, missing), stock.get(method, missing)
+        yield f"{name}.{method}", theirs, ours, verdict(name, method, theirs, ours)
+
+
+def line_of(test, stock, own, wrong):
+    why = wrong or (own[1] if own[0] != PASSED else "")
+    return f"{test:<75} {stock[0]:<8} {own[0]:<8} {' '.join(why.split())}".rstrip()
+
+
+def run_one(name):
+    wrong = 0
+    for row in compare(name):
+        print(line_of(*row), flush=True)
+        wrong += bool(row[3])
+    return 1 if wrong else 0
+
+
+def make_table(file_name):
+    counts, wrong, skipped = [Counter(), Counter()], [], Counter()
+    with open(file_name, "w", encoding="utf-8") as file:
+        file.write(f"{'test':<75} {'rxe':<8} {'p2pmr':<8} why not here\n")
+        for name in classes():
+            for row in compare(name):
+                file.write(line_of(*row) + "\n")
+                file.flush()
+                for count, result in zip(counts, row[1:3]):
+                    count[result[0]] += 1
+                if row[3]:
+                    wrong.append(f"{row[0]}: {row[3]}")
+                elif row[2][0] == SKIPPED:
+                    skipped[row[2][1]] += 1
+    for provider, count in zip(PROVIDERS, counts):
+        print(f"{provider:<6}", ", ".join(f"{number} {kind}"
+                                          for kind, number in count.most_common()))
+    for reason, number in skipped.most_common():
+        print(f"{number:>4} skipped with p2pmr: {' '.join(reason.split())}")
+    print("\n".join(wrong) or "no test that passes with rxe fails with p2pmr")
+    return 1 if wrong else 0
+
+
+def main():
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["--run"]:
+        with open(arguments[2], "w", encoding="utf-8") as file:
+            run_here(arguments[1], json.loads(arguments[3]), file)
+        return 0
+    if arguments == ["--list"]:
+        upstream_classes = classes()
+        print("\n".join(f"{PART}{name} timeout={TIMEOUT}" for name in upstream_classes))
+        return 0
+    if len(arguments) == 2 and arguments[0] == "--table":
+        with huge_pages():
+            return make_table(arguments[1])
+    if len(arguments) != 1 or arguments[0].removeprefix(PART) not in classes():
+        print(__doc__, file=sys.stderr)
+        return 2
+    with huge_pages():
+        return run_one(arguments[0].removeprefix(PART))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
