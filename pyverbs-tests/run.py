@@ -9,6 +9,7 @@ import sys
 import unittest
 from pathlib import Path
 
+import libp2pmr
 import loading
 
 
@@ -48,6 +49,8 @@ def main():
     name_bar("P2PMR_BAR", arguments.bar)
     if arguments.bar2:
         name_bar("P2PMR_BAR2", arguments.bar2)
+    # Before pyverbs asks for devices, since the provider is chosen once in a process.
+    libp2pmr.load()
     table = loading.load(arguments.dev)
     chosen = [table[name] for name in sorted(table)
               if not arguments.patterns or any(part in name for part in arguments.patterns)]

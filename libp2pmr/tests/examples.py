@@ -61,8 +61,35 @@ def example_remote_write():
     assert hostport.read(0, 0, 64) == message.encode().ljust(64, b"\0")
 
 
+def bring_back():
+    Path("/sys/bus/pci/rescan").write_text("1", encoding="ascii")
+    for _ in range(SECONDS):
+        if function().exists():
+            break
+        time.sleep(1)
+    (function() / "enable").write_text("1", encoding="ascii")
+
+
+def example_revocation():
+    with example("revocation", os.environ["P2PMR_DEV"], function().name, "2") as process:
+        try:
+            for _ in range(2):
+                expect_line(process, r"^registered: rkey 0x\w+, \d+ bytes .* in 1 piece$")
+                (function() / "remove").write_text("1", encoding="ascii")
+                expect_line(process, "^revoked$")
+                bring_back()
+            expect_line(process, "^registered: ")
+        finally:
+            if not function().exists():
+                bring_back()
+        process.stdin.close()
+        ended_well(process)
+
+
+# Those that are installed: one of them takes the provider.
 TESTS = {"lib/" + test.__name__.replace("_", "-"): test for test in (
-    example_remote_write,)}
+    example_remote_write, example_revocation)
+         if (FOLDER / test.__name__.removeprefix("example_")).exists()}
 
 
 def main():

@@ -16,12 +16,15 @@
 
 #include <infiniband/p2pmr.h>
 
+#include "bar.h"
+#include "endpoint.h"
 #include "part.h"
 #include "runner.h"
 #include "system.h"
 
-/* What the program answers if it is started with this argument. */
-#define QUESTION "--is-it-loaded"
+/* What the program answers if it is started with one of these arguments. */
+#define QUESTION       "--is-it-loaded"
+#define FLAGS_QUESTION "--which-errno-have-flags"
 enum {
 	LOADED = 40,
 	NOT_LOADED = 41,
@@ -54,8 +57,8 @@ static void replace_provider(const char *make)
 }
 
 /* Starts this program, or a copy of it, anew; `driver` goes into IBV_DRIVERS. */
-static int ask(const char *program, const char *variable, const char *driver,
-	       uid_t uid)
+static int ask(const char *program, const char *question, const char *variable,
+	       const char *driver, uid_t uid)
 {
 	int status;
 	pid_t pid = fork();
@@ -66,7 +69,7 @@ static int ask(const char *program, const char *variable, const char *driver,
 			setenv(variable, driver, 1);
 		if (uid && setuid(uid))
 			_exit(1);
-		execl(program, program, QUESTION, NULL);
+		execl(program, program, question, NULL);
 		_exit(2);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -76,7 +79,7 @@ static int ask(const char *program, const char *variable, const char *driver,
 
 static int ask_self(void)
 {
-	return ask("/proc/self/exe", NULL, NULL, 0);
+	return ask("/proc/self/exe", QUESTION, NULL, NULL, 0);
 }
 
 /* A provider that fits, though not p2pmr's. */
@@ -115,16 +118,28 @@ static void does_without(void **state)
 	(void)state;
 }
 
+/* Loaded, but without what the library looks for in it. */
+static void flags_refused_without_the_symbol(void **state)
+{
+	(void)state;
+	replace_provider(FITTING);
+	assert_int_equal(ask("/proc/self/exe", FLAGS_QUESTION, NULL, NULL, 0),
+			 EOPNOTSUPP);
+}
+
 static void user_chooses(void **state)
 {
 	(void)state;
 	replace_provider(FITTING);
-	assert_int_equal(ask("/proc/self/exe", "IBV_DRIVERS", "rxe", 0),
+	assert_int_equal(ask("/proc/self/exe", QUESTION, "IBV_DRIVERS", "rxe",
+			     0),
 			 NOT_LOADED);
-	assert_int_equal(ask("/proc/self/exe", "RDMAV_DRIVERS", "rxe", 0),
+	assert_int_equal(ask("/proc/self/exe", QUESTION, "RDMAV_DRIVERS", "rxe",
+			     0),
 			 NOT_LOADED);
 	/* Now libibverbs does it. */
-	assert_int_equal(ask("/proc/self/exe", "IBV_DRIVERS", "p2pmr", 0),
+	assert_int_equal(ask("/proc/self/exe", QUESTION, "IBV_DRIVERS", "p2pmr",
+			     0),
 			 LOADED);
 }
 
@@ -135,9 +150,11 @@ static void other_users_choose_nothing(void **state)
 	replace_provider(FITTING);
 	assert_true(shell("cp /proc/%d/exe " SETUID " && chmod 4755 " SETUID,
 			  getpid()));
-	assert_int_equal(ask(SETUID, "IBV_DRIVERS", "rxe", NOBODY), LOADED);
+	assert_int_equal(ask(SETUID, QUESTION, "IBV_DRIVERS", "rxe", NOBODY),
+			 LOADED);
 	assert_true(shell("chmod 755 " SETUID));
-	assert_int_equal(ask(SETUID, "IBV_DRIVERS", "rxe", NOBODY), NOT_LOADED);
+	assert_int_equal(ask(SETUID, QUESTION, "IBV_DRIVERS", "rxe", NOBODY),
+			 NOT_LOADED);
 	assert_true(shell("rm " SETUID));
 }
 
@@ -160,9 +177,34 @@ static int answer(void)
 	return loaded ? LOADED : NOT_LOADED;
 }
 
+/* The errno of a request with flags, of which plain registration knows nothing. */
+static int flags_errno(void)
+{
+	struct p2pmr_reg_attr attr = { .size = sizeof(attr),
+				       .flags = P2PMR_REG_EVENTFD };
+	struct device device;
+	struct p2pmr_mr *mr;
+	struct memory bar;
+	int error = 0;
+
+	device_open(&device);
+	memory_map(&bar, BAR, PAGE);
+	if (!p2pmr_reg_mr(device.pd, bar.bytes, PAGE, ACCESS_ALL, &attr))
+		error = errno;
+	attr.flags = 0;
+	mr = p2pmr_reg_mr(device.pd, bar.bytes, PAGE, ACCESS_ALL, &attr);
+	if (!mr || p2pmr_dereg_mr(mr))
+		error = 0;
+	memory_release(&bar);
+	device_close(&device);
+	return error;
+}
+
 static const struct test tests[] = {
 	TEST("lib/loads-a-provider-that-fits", loads_what_fits),
 	TEST("lib/does-without-a-provider", does_without),
+	TEST("lib/loads-a-provider-without-the-symbol",
+	     flags_refused_without_the_symbol),
 	TEST("lib/loads-what-the-user-chooses", user_chooses),
 	TEST("lib/loads-nothing-by-other-users-choice",
 	     other_users_choose_nothing),
@@ -175,5 +217,7 @@ int main(int argc, char **argv)
 		return 3;
 	if (argc == 2 && !strcmp(argv[1], QUESTION))
 		return answer();
+	if (argc == 2 && !strcmp(argv[1], FLAGS_QUESTION))
+		return flags_errno();
 	return run_program(argc, argv, tests, ARRAY_SIZE(tests));
 }
