@@ -176,6 +176,20 @@ static inline void p2pmr_vm_flags_set(struct vm_area_struct *vma,
 #endif
 }
 
+/*
+ * How to pin host memory for a device that reads or writes it. Up to 6.1 a pin
+ * for reading may get a page that the program's next write replaces: the zero
+ * page, or a file's behind a private mapping.
+ */
+static inline unsigned int p2pmr_gup_flags(bool write)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+	return FOLL_LONGTERM | (write ? FOLL_WRITE : 0);
+#else
+	return FOLL_LONGTERM | FOLL_WRITE | (write ? 0 : FOLL_FORCE);
+#endif
+}
+
 /* 6.8 took away the number that is added; it was always 1. */
 static inline void p2pmr_eventfd_signal(struct eventfd_ctx *ctx)
 {

@@ -58,9 +58,9 @@ struct p2pmr_request {
  * @vm_ops: the operations of the VMAs in question. An exporter that maps by
  *	remap_pfn_range() alone gives its VMAs operations of its own to be
  *	recognized by.
- * @no_ptes: its VMAs may be without CPU page table entries. Then no notifier
- *	tells of an mprotect(), so that @vm_ops must have an @mprotect that
- *	calls p2pmr_vma_mprotect().
+ * @always_ptes: its VMAs have all their CPU page table entries from mmap() on.
+ *	Without them no notifier tells of an mprotect(), so that @vm_ops of all
+ *	others must have an @mprotect that calls p2pmr_vma_mprotect().
  * @p2p_map: say where the bytes behind a part of a VMA are, by calls of
  *	p2pmr_add_extent(), and keep them there until @p2p_unmap. Called with
  *	mmap_lock held for reading; may sleep; must not call p2pmr_revoke()
@@ -68,7 +68,8 @@ struct p2pmr_request {
  *	reaches the user. For the same memory it may be called many times.
  * @p2p_unmap: the importer is done. Gets what @p2p_map put into
  *	p2pmr_mapping.cookie. Runs in process context; VMA and mm may be gone.
- *	Must not take mmap_lock.
+ *	Must not take mmap_lock, nor a device's lock (a driver is unbound under
+ *	it), nor any lock held around p2pmr_revoke().
  *
  * Rights are checked before @p2p_map is called: the VMA is shared, readable,
  * and writable if @write. An exporter adds its own policy.
@@ -83,7 +84,7 @@ struct p2pmr_exporter {
 	const char *name;
 	struct module *owner;
 	const struct vm_operations_struct *vm_ops;
-	bool no_ptes;
+	bool always_ptes;
 	int (*p2p_map)(const struct p2pmr_request *req,
 		       struct p2pmr_mapping *map);
 	void (*p2p_unmap)(void *cookie);
@@ -102,16 +103,14 @@ struct p2pmr_mapping {
 	int bar;
 	pgprot_t prot;
 	void *cookie;
-	/* private: */
-	struct p2pmr_piece *piece;
 };
 
 int p2pmr_register_exporter(const struct p2pmr_exporter *exporter);
 void p2pmr_unregister_exporter(const struct p2pmr_exporter *exporter);
 int p2pmr_add_extent(struct p2pmr_mapping *map, phys_addr_t addr, u64 len,
 		     void __iomem *kaddr);
-void p2pmr_revoke(const struct p2pmr_exporter *exporter, phys_addr_t addr,
-		  u64 len);
+int p2pmr_revoke(const struct p2pmr_exporter *exporter, phys_addr_t addr,
+		 u64 len);
 int p2pmr_vma_mprotect(struct vm_area_struct *vma, unsigned long start,
 		       unsigned long end, unsigned long newflags);
 
@@ -146,6 +145,7 @@ enum p2pmr_cause {
  *	with the cache attributes of the user's own mapping, host memory in the
  *	kernel's direct map
  * @dma: where the device of p2pmr_range_map_dma() reaches it
+ * @prot: cache attributes of device memory, as in a page table entry
  * @host: host memory, pinned; else device memory
  * @own_kaddr: @kaddr is the core's to unmap
  * @piece: index of the mapping it comes from
@@ -216,6 +216,7 @@ struct p2pmr_range {
 	bool write;
 	bool gone;
 	bool stale;
+	bool stuck;
 	unsigned int state;
 	enum p2pmr_cause cause;
 	spinlock_t lock; /* state, and the sequence numbers of the notifiers */

@@ -135,7 +135,6 @@ static const struct p2pmr_exporter exporter = {
 	.name = KBUILD_MODNAME,
 	.owner = THIS_MODULE,
 	.vm_ops = &bar_vm_ops,
-	.no_ptes = true,
 	.p2p_map = bar_p2p_map,
 	.p2p_unmap = bar_p2p_unmap,
 };
@@ -278,7 +277,7 @@ static void bar_remove(struct pci_dev *pdev)
 {
 	struct function *fn = pci_get_drvdata(pdev);
 	struct bar *bar;
-	int wc;
+	int wc, ret;
 
 	down_write(&fn->lock);
 	WRITE_ONCE(fn->gone, true);
@@ -291,9 +290,10 @@ static void bar_remove(struct pci_dev *pdev)
 		for (wc = 0; wc < 2; wc++)
 			if (bar->files[wc].name[0])
 				misc_deregister(&bar->files[wc].misc);
-		p2pmr_revoke(&exporter, bar->start, bar->len);
+		ret = p2pmr_revoke(&exporter, bar->start, bar->len);
 		down_write(&fn->lock);
-		bar_unmap_kernel(bar);
+		if (!ret)
+			bar_unmap_kernel(bar);
 		up_write(&fn->lock);
 		if (bar->rest.parent)
 			release_resource(&bar->rest);

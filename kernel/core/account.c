@@ -8,20 +8,41 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/hashtable.h>
+#include <linux/mm.h>
 #include <linux/moduleparam.h>
+#include <linux/sizes.h>
 #include <linux/slab.h>
 
 #include "core.h"
 
-static unsigned int user_max_ranges = 262144;
+/*
+ * What one user may make the kernel hold by default: about a thirtieth of the
+ * memory for ranges, at some 2 KiB each with what importers add, and as much for
+ * an importer's tables, at up to 16 bytes a page (soft-RoCE of 6.12 and later).
+ */
+#define DEFAULT_SHARE 32
+#define RANGE_COST SZ_2K
+#define PAGE_COST 16
+
+static unsigned int user_max_ranges = UINT_MAX;
 module_param(user_max_ranges, uint, 0644);
 MODULE_PARM_DESC(user_max_ranges,
-		 "Ranges with device memory that one user may hold; 0: no limit (default: 262144)");
+		 "Ranges with device memory that one user may hold; 0: no limit (default: by the size of the memory)");
 
-static unsigned long user_max_mib;
+static unsigned long user_max_mib = ULONG_MAX;
 module_param(user_max_mib, ulong, 0644);
 MODULE_PARM_DESC(user_max_mib,
-		 "MiB of device memory that one user may hold; 0: no limit (default: 0)");
+		 "MiB of device memory that one user may hold; 0: no limit (default: eight times the memory)");
+
+void p2pmr_account_init(void)
+{
+	u64 share = ((u64)totalram_pages() << PAGE_SHIFT) / DEFAULT_SHARE;
+
+	if (user_max_ranges == UINT_MAX)
+		user_max_ranges = min_t(u64, share / RANGE_COST, INT_MAX);
+	if (user_max_mib == ULONG_MAX)
+		user_max_mib = share / PAGE_COST * PAGE_SIZE / SZ_1M;
+}
 
 /* What one user holds; exists while it holds anything. */
 struct p2pmr_account {

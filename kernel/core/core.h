@@ -78,6 +78,7 @@ void p2pmr_segments_unmap(struct p2pmr_range *range);
 void p2pmr_segments_free(struct p2pmr_range *range);
 
 /* account.c */
+void p2pmr_account_init(void);
 int p2pmr_charge(struct p2pmr_range *range);
 kuid_t p2pmr_range_uid(const struct p2pmr_range *range);
 void p2pmr_uncharge(struct p2pmr_range *range);

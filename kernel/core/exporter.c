@@ -34,7 +34,8 @@ static struct entry *find(const struct vm_operations_struct *vm_ops)
 
 /*
  * The exporter of a device VMA, with a reference on its module: the built-in
- * one if nobody has registered.
+ * one if nobody has registered; NULL if its module is going, since nobody else
+ * knows that module's policy.
  */
 const struct p2pmr_exporter *
 p2pmr_exporter_get(const struct vm_area_struct *vma)
@@ -44,16 +45,16 @@ p2pmr_exporter_get(const struct vm_area_struct *vma)
 
 	rcu_read_lock();
 	entry = find(vma->vm_ops);
-	/* A module that is going must not be asked, and cannot be held. */
-	if (entry && try_module_get(entry->exporter->owner))
-		exporter = entry->exporter;
+	if (entry)
+		exporter = try_module_get(entry->exporter->owner) ?
+			   entry->exporter : NULL;
 	rcu_read_unlock();
 	return exporter;
 }
 
 void p2pmr_exporter_put(const struct p2pmr_exporter *exporter)
 {
-	if (exporter != &p2pmr_bar_exporter)
+	if (exporter && exporter != &p2pmr_bar_exporter)
 		module_put(exporter->owner);
 }
 
@@ -61,7 +62,8 @@ void p2pmr_exporter_put(const struct p2pmr_exporter *exporter)
  * p2pmr_register_exporter() - add the special operations of a driver's mappings
  * @exporter: must stay until p2pmr_unregister_exporter() has returned
  *
- * Return: 0, -EINVAL (operations are missing), -EEXIST (@vm_ops is registered),
+ * Return: 0, -EINVAL (operations are missing, @mprotect of @vm_ops among them,
+ * unless @always_ptes is set), -EEXIST (@vm_ops is registered),
  * -ENOMEM.
  */
 int p2pmr_register_exporter(const struct p2pmr_exporter *exporter)
@@ -72,7 +74,7 @@ int p2pmr_register_exporter(const struct p2pmr_exporter *exporter)
 	if (!exporter->name || !exporter->vm_ops || !exporter->p2p_map)
 		return -EINVAL;
 	/* Without entries an mprotect() would go unnoticed. */
-	if (exporter->no_ptes && !exporter->vm_ops->mprotect)
+	if (!exporter->always_ptes && !exporter->vm_ops->mprotect)
 		return -EINVAL;
 
 	entry = kzalloc(sizeof(*entry), GFP_KERNEL);

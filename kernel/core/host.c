@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 
 #include "core.h"
+#include "../compat.h"
 
 #define BATCH (PAGE_SIZE / sizeof(struct page *))
 
@@ -76,7 +77,7 @@ static int host_pages(struct p2pmr_range *range, struct p2pmr_piece *piece,
 
 int p2pmr_host_pin(struct p2pmr_range *range, struct p2pmr_piece *piece)
 {
-	unsigned int flags = FOLL_LONGTERM | (range->write ? FOLL_WRITE : 0);
+	unsigned int flags = p2pmr_gup_flags(range->write);
 	unsigned long addr = piece->start & PAGE_MASK;
 	unsigned long end = PAGE_ALIGN(piece->end);
 	struct page **pages;

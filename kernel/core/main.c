@@ -11,8 +11,10 @@
 
 static int __init p2pmr_init(void)
 {
-	int ret = p2pmr_revoke_init();
+	int ret;
 
+	p2pmr_account_init();
+	ret = p2pmr_revoke_init();
 	if (ret)
 		return ret;
 	p2pmr_debugfs_init();

@@ -157,8 +157,11 @@ EXPORT_SYMBOL_GPL(p2pmr_range_map);
  * Calls @activate if nothing has changed since the range was resolved. From
  * then on whatever ends a mapping calls @revoke and waits for it.
  *
+ * Of all calls for a range only p2pmr_range_revoke() may run at the same time
+ * as this one; none may run at the same time as those before it.
+ *
  * Return: 0, -EAGAIN (a mapping changed: unmap the range and begin again) or
- * -ENODEV (the device is going away).
+ * -ENODEV (the device is going away, or the range has been revoked already).
  */
 int p2pmr_range_commit(struct p2pmr_range *range)
 {
@@ -166,7 +169,7 @@ int p2pmr_range_commit(struct p2pmr_range *range)
 	int ret = 0;
 
 	spin_lock(&range->lock);
-	if (range->gone)
+	if (range->gone || range->state != P2PMR_SETUP)
 		ret = -ENODEV;
 	else if (range->stale)
 		ret = -EAGAIN;

@@ -40,6 +40,7 @@ static void do_revoke(struct p2pmr_range *range, bool active)
 		p2pmr_host_unpin(range);
 		p2pmr_pieces_release(range);
 	}
+	range->stuck = ret;
 
 	spin_lock(&range->lock);
 	range->state = P2PMR_REVOKED;
@@ -180,10 +181,14 @@ struct sweep {
 	unsigned long newflags;
 };
 
-/* Start all revocations before waiting for the first. */
-static void sweep_ranges(const struct sweep *sweep)
+/*
+ * Start all revocations before waiting for the first. Returns -EBUSY if one of
+ * them could not end the accesses.
+ */
+static int sweep_ranges(const struct sweep *sweep)
 {
 	struct p2pmr_range *range;
+	int ret = 0;
 
 	mutex_lock(&p2pmr_ranges_lock);
 	list_for_each_entry(range, &p2pmr_ranges, link) {
@@ -200,12 +205,17 @@ static void sweep_ranges(const struct sweep *sweep)
 		bool wait;
 
 		spin_lock(&range->lock);
-		wait = range->state == P2PMR_REVOKING;
+		wait = range->state >= P2PMR_REVOKING &&
+		       sweep->matches(range, sweep);
 		spin_unlock(&range->lock);
-		if (wait)
-			wait_for_completion(&range->revoked);
+		if (!wait)
+			continue;
+		wait_for_completion(&range->revoked);
+		if (range->stuck)
+			ret = -EBUSY;
 	}
 	mutex_unlock(&p2pmr_ranges_lock);
+	return ret;
 }
 
 static bool matches_device(const struct p2pmr_range *range,
@@ -245,6 +255,13 @@ static int pci_event(struct notifier_block *nb, unsigned long action, void *data
 	return NOTIFY_DONE;
 }
 
+/* Without a sum, since a length may be as large as it gets: all from there on. */
+static bool overlaps(const struct p2pmr_segment *seg, phys_addr_t addr, u64 len)
+{
+	return seg->addr < addr ? addr - seg->addr < seg->len :
+				  seg->addr - addr < len;
+}
+
 /* Segments of a range that is not live yet are still being written. */
 static bool matches_exporter(const struct p2pmr_range *range,
 			     const struct sweep *sweep)
@@ -261,8 +278,7 @@ static bool matches_exporter(const struct p2pmr_range *range,
 		const struct p2pmr_segment *seg = &range->segs[i];
 
 		if (range->pieces[seg->piece].exporter == sweep->exporter &&
-		    seg->addr < sweep->addr + sweep->len &&
-		    sweep->addr < seg->addr + seg->len)
+		    overlaps(seg, sweep->addr, sweep->len))
 			return true;
 	}
 	return false;
@@ -281,9 +297,13 @@ static bool matches_exporter(const struct p2pmr_range *range,
  * cookie points to is best counted by references. May sleep. The caller must
  * not hold a lock that its @p2p_map or @p2p_unmap take, nor mmap_lock for
  * reading.
+ *
+ * Return: 0, or -EBUSY: an importer could not end its accesses. Then neither the
+ * memory nor a kernel mapping of it that was handed out may be given up; for
+ * that range @p2p_unmap is never called.
  */
-void p2pmr_revoke(const struct p2pmr_exporter *exporter, phys_addr_t addr,
-		  u64 len)
+int p2pmr_revoke(const struct p2pmr_exporter *exporter, phys_addr_t addr,
+		 u64 len)
 {
 	struct sweep sweep = {
 		.cause = P2PMR_CAUSE_EXPORTER,
@@ -294,7 +314,7 @@ void p2pmr_revoke(const struct p2pmr_exporter *exporter, phys_addr_t addr,
 	};
 
 	might_sleep();
-	sweep_ranges(&sweep);
+	return sweep_ranges(&sweep);
 }
 EXPORT_SYMBOL_GPL(p2pmr_revoke);
 

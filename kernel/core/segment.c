@@ -18,6 +18,9 @@ static int grow(struct p2pmr_range *range)
 	unsigned int max = range->max_segs * 4;
 	struct p2pmr_segment *segs;
 
+	/* Fragmented host memory within a huge RLIMIT_MEMLOCK comes so far. */
+	if (max > INT_MAX / sizeof(*segs))
+		return -ENOMEM;
 	segs = kvmalloc_array(max, sizeof(*segs), GFP_KERNEL_ACCOUNT);
 	if (!segs)
 		return -ENOMEM;

@@ -85,9 +85,10 @@ static int add_vma(struct p2pmr_range *range, struct vm_area_struct *vma,
 	piece = add_piece(range, start, end);
 	if (!piece)
 		return -ENOMEM;
-	if (device)
-		piece->exporter = p2pmr_exporter_get(vma);
-	return 0;
+	if (!device)
+		return 0;
+	piece->exporter = p2pmr_exporter_get(vma);
+	return piece->exporter ? 0 : -ENODEV;
 }
 
 /* The array is complete and does not move any more. */
@@ -95,10 +96,8 @@ static void link_pieces(struct p2pmr_range *range)
 {
 	unsigned int i;
 
-	for (i = 0; i < range->nr_pieces; i++) {
+	for (i = 0; i < range->nr_pieces; i++)
 		range->pieces[i].range = range;
-		range->pieces[i].map.piece = &range->pieces[i];
-	}
 }
 
 /*
@@ -137,12 +136,14 @@ int p2pmr_collect(struct p2pmr_range *range)
  * @addr: CPU physical address, with the same offset in its page as the user
  *	address
  * @len: in bytes
- * @kaddr: a kernel mapping of it that the exporter keeps until @p2p_unmap, or
- *	until p2pmr_revoke() for it has returned, with the cache attributes
- *	@map->prot; or NULL, then the core makes one if an importer needs it
+ * @kaddr: a kernel mapping of it, with the same offset in its page and the
+ *	cache attributes @map->prot, that the exporter keeps until @p2p_unmap, or
+ *	until p2pmr_revoke() for it has returned 0; or NULL, then the core makes
+ *	one if an importer needs it
  *
  * Extents follow each other in the order of user addresses, together exactly
- * the bytes asked for. Contiguous ones become one. Call it only from @p2p_map,
+ * the bytes asked for; inside a page none begins but the first, and none ends
+ * but the last. Contiguous ones become one. Call it only from @p2p_map,
  * after setting @map->prot.
  *
  * Return: 0 or -ENOMEM.
@@ -150,8 +151,9 @@ int p2pmr_collect(struct p2pmr_range *range)
 int p2pmr_add_extent(struct p2pmr_mapping *map, phys_addr_t addr, u64 len,
 		     void __iomem *kaddr)
 {
-	struct p2pmr_range *range = map->piece->range;
-	unsigned int index = map->piece - range->pieces;
+	struct p2pmr_piece *piece = container_of(map, struct p2pmr_piece, map);
+	struct p2pmr_range *range = piece->range;
+	unsigned int index = piece - range->pieces;
 	struct p2pmr_segment *seg;
 
 	if (range->nr_segs) {
@@ -186,7 +188,10 @@ static int check_extents(const struct p2pmr_piece *piece, unsigned int first)
 	for (; first < range->nr_segs; first++) {
 		const struct p2pmr_segment *seg = &range->segs[first];
 
-		if (offset_in_page(addr) != offset_in_page(seg->addr))
+		if (offset_in_page(addr) != offset_in_page(seg->addr) ||
+		    (seg->kaddr && offset_in_page(addr) !=
+				   offset_in_page(seg->kaddr)) ||
+		    (addr != piece->start && offset_in_page(addr)))
 			break;
 		addr += seg->len;
 	}

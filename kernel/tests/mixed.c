@@ -3,8 +3,10 @@
  * One region over several mappings that lie side by side: BARs, host memory,
  * parts of one BAR in the wrong order, two cache modes.
  */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "exchange.h"
 #include "host.h"
@@ -195,7 +197,66 @@ static void host_part_unmapped(void **state)
 	pair_close(&pair);
 }
 
-#define LAYOUT(...) (&(const struct layout){ __VA_ARGS__ })
+/* Fresh private pages: of nothing, or of a file that nobody has read. */
+static uint8_t *map_private(size_t size, bool of_file)
+{
+	char name[] = "/var/tmp/p2pmr-mixed-XXXXXX";
+	int fd = of_file ? mkstemp(name) : -1;
+	uint8_t *bytes;
+
+	if (of_file) {
+		assert_true(fd >= 0);
+		assert_int_equal(unlink(name), 0);
+		assert_int_equal(ftruncate(fd, size), 0);
+	}
+	bytes = mmap(NULL, size, READ_WRITE,
+		     MAP_PRIVATE | (of_file ? 0 : MAP_ANONYMOUS), fd, 0);
+	assert_true(bytes != MAP_FAILED);
+	close(fd);
+	return bytes;
+}
+
+struct late_write {
+	bool of_file;
+	bool read_before; /* so that the page is mapped, but not the program's */
+	int access;
+};
+
+/* Pages that the program has not written to are its own all the same. */
+static void late_write(void **state)
+{
+	const struct late_write *how = *state;
+	struct memory host, mixed = { .kind = HOST, .size = 3 * PAGE };
+	static uint8_t expected[PAGE];
+	struct pair pair;
+
+	pair_open(&pair);
+	memory_map(&host, HOST, PAGE);
+	memory_register(&host, pair.device.pd);
+	mixed.bytes = map_private(mixed.size, how->of_file);
+	assert_ptr_equal(bar_mmap(BAR, mixed.bytes + PAGE, PAGE, READ_WRITE,
+				  MAP_SHARED | MAP_FIXED, 0),
+			 mixed.bytes + PAGE);
+	if (how->read_before)
+		assert_int_equal(*(volatile uint8_t *)mixed.bytes, 0);
+	mixed.mr = must_register(pair.device.pd, mixed.bytes, mixed.size,
+				 how->access);
+	pattern_fill(expected, PAGE, 5);
+	memcpy(mixed.bytes, expected, PAGE);
+	if (how->access & IBV_ACCESS_REMOTE_READ)
+		exchange(&pair, READ, (struct place){ &host, 0 },
+			 (struct place){ &mixed, 0 }, PAGE);
+	else
+		exchange(&pair, WRITE, (struct place){ &mixed, 0 },
+			 (struct place){ &host, 0 }, PAGE);
+	assert_bytes(host.bytes, expected, PAGE, "written late");
+	memory_release(&mixed);
+	memory_release(&host);
+	pair_close(&pair);
+}
+
+#define LATE_WRITE(...) (&(const struct late_write){ __VA_ARGS__ })
+#define LAYOUT(...)	(&(const struct layout){ __VA_ARGS__ })
 
 static const struct test tests[] = {
 	TEST_OF("verbs/mr-over-two-bars", one_region,
@@ -212,6 +273,16 @@ static const struct test tests[] = {
 		LAYOUT(4,
 		       { { BAR, 0 }, { HOST, 0 }, { BAR2, 0 }, { HOST, 0 } })),
 	TEST("verbs/mr-over-mixed-memory-unaligned", unaligned_region),
+	TEST_OF("verbs/mixed-sees-late-writes", late_write,
+		LATE_WRITE(false, false, IBV_ACCESS_REMOTE_READ)),
+	TEST_OF("verbs/mixed-sees-late-writes-over-zero-page", late_write,
+		LATE_WRITE(false, true, IBV_ACCESS_REMOTE_READ)),
+	TEST_OF("verbs/mixed-sees-late-writes-local", late_write,
+		LATE_WRITE(false, false, 0)),
+	TEST_OF("verbs/mixed-sees-late-writes-of-file", late_write,
+		LATE_WRITE(true, false, IBV_ACCESS_REMOTE_READ)),
+	TEST_OF("verbs/mixed-sees-late-writes-of-file-local", late_write,
+		LATE_WRITE(true, true, 0)),
 	TEST("range/munmap-of-device-part-revokes", device_part_unmapped),
 	TEST("range/munmap-of-host-part-keeps", host_part_unmapped),
 };
