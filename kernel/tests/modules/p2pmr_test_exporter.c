@@ -71,6 +71,7 @@ static void exporter_p2p_unmap(void *cookie)
 static const struct vm_operations_struct exporter_vm_ops = {};
 
 static const struct p2pmr_exporter exporter = {
+	.always_ptes = true,
 	.name = KBUILD_MODNAME,
 	.owner = THIS_MODULE,
 	.vm_ops = &exporter_vm_ops,
