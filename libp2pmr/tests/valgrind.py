@@ -38,7 +38,7 @@ def main():
     for name, program in TESTS.items():
         if sys.argv[1:] == [short(name)]:
             # A test that would start itself anew for this would start valgrind.
-            stock = {**os.environ, "IBV_DRIVERS": "rxe"}
+            stock = {**os.environ, "IBV_DRIVERS": "rxe", "P2PMR_UNDER_VALGRIND": "1"}
             return subprocess.run([*COMMAND, FOLDER / program, name], env=stock,
                                   check=False).returncode
     print(f"usage: {sys.argv[0]} --list | NAME", file=sys.stderr)

@@ -14,12 +14,17 @@ from dataclasses import dataclass
 
 from lab.errors import LabError
 from lab.hostport import HostPort
-from lab.progress import Step
+from lab.progress import Step, say
 from lab.qemu import Slots
 from lab.qmp import Monitor
 from lab.streams import Lines, MarkedStream
 
 BOOT_SECONDS = 120
+# Emulation with several threads has a hole: a CPU may still execute the breakpoint by
+# which Linux patches its own code after Linux has taken it away. Where that happens
+# before the guest is up and with no module of ours loaded, it is started again.
+BOOT_ATTEMPTS = 3
+STALE_BREAKPOINT = re.compile(rb"Oops: int3: .*\r?\n.* Not tainted ")
 # From the command's end to the end of the streams and of the kernel log.
 ENDING_SECONDS = 30
 # After so long without a word the guest is taken to have said all; it is listened to
@@ -60,16 +65,27 @@ class Guest:
         self._streams["control"] = Lines(self._control)
         self._streams["host"] = Lines(self._request)
         self._sockets = {}
-        self._selector = selectors.DefaultSelector()
         self._status = None
         self._trouble = ""
         self._log_before_hang = None
         self._phase = "boot"
-        self._booting = Step("booting the guest")
         self._deadline = 0
 
     def run(self, machine):
         """Runs the guest to its end, whatever that is."""
+        for _ in range(BOOT_ATTEMPTS - 1):
+            outcome = self._attempt(machine)
+            if self._phase != "boot" or not STALE_BREAKPOINT.search(self.log):
+                return outcome
+            say("lab: the emulator executed a stale breakpoint while the guest booted; "
+                "starting it again")
+            self.log = b""
+            self._trouble = ""
+        return self._attempt(machine)
+
+    def _attempt(self, machine):
+        self._booting = Step("booting the guest")
+        self._selector = selectors.DefaultSelector()
         process = self._start(machine)
         self._monitor = Monitor(self._sockets["qmp"])
         self._host_port = HostPort(machine.bars, Slots(machine, self._monitor))
