@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -16,6 +17,7 @@
 #include "endpoint.h"
 #include "modules.h"
 #include "runner.h"
+#include "system.h"
 
 #define WINDOW	   (16 * PAGE)
 #define READ_WRITE (PROT_READ | PROT_WRITE)
@@ -211,6 +213,115 @@ static void limit_of_memory(void **state)
 	expect_held("user_max_mib", "6", (struct holder){ false, size }, all);
 }
 
+/* Holds one region until the parent says so. */
+static void hold_one(int socket, void *argument)
+{
+	struct device device;
+	struct memory bar;
+	int error;
+	char word;
+
+	(void)argument;
+	device_open(&device);
+	memory_map(&bar, BAR, PAGE);
+	become_nobody();
+	bar.mr = ibv_reg_mr(device.pd, bar.bytes, bar.size, ACCESS_ALL);
+	error = bar.mr ? 0 : errno;
+	send_message(socket, &error, sizeof(error));
+	receive_message(socket, &word, sizeof(word));
+	memory_release(&bar);
+	device_close(&device);
+}
+
+/* A user is more than one process. */
+static void limit_over_processes(void **state)
+{
+	char before[PARAMETER_SIZE], word = 0;
+	struct child children[3];
+	int errors[3];
+
+	(void)state;
+	assert_int_equal(
+		module_set(CORE_MODULE, "user_max_ranges", "2", before), 0);
+	for (int i = 0; i < 3; i++) {
+		child_start(&children[i], hold_one, NULL);
+		receive_message(children[i].socket, &errors[i],
+				sizeof(errors[i]));
+	}
+	assert_int_equal(
+		module_set(CORE_MODULE, "user_max_ranges", before, NULL), 0);
+	for (int i = 0; i < 3; i++) {
+		send_message(children[i].socket, &word, sizeof(word));
+		child_finish(&children[i]);
+	}
+	assert_int_equal(errors[0], 0);
+	assert_int_equal(errors[1], 0);
+	assert_int_equal(errors[2], EDQUOT);
+}
+
+/* In KiB, by its name with the colon. */
+static long memory_info(const char *name)
+{
+	char *text = read_file("/proc/meminfo"), *line = strstr(text, name);
+	long value;
+
+	assert_non_null(line);
+	value = atol(line + strlen(name));
+	free(text);
+	return value;
+}
+
+struct exhaustion {
+	int error;
+	unsigned int held;
+	long taken; /* KiB */
+};
+
+#define MOST_ATTEMPTS 20000
+
+/* Whole BARs, again and again, until there is an end to it. */
+static void hold_all(int socket, void *argument)
+{
+	const struct rlimit nothing = { 0, 0 };
+	struct exhaustion seen = { 0 };
+	struct device device;
+	struct memory bar;
+	long before;
+
+	(void)argument;
+	device_open(&device);
+	memory_map(&bar, BAR, 0);
+	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &nothing), 0);
+	become_nobody();
+	before = memory_info("MemAvailable:");
+	while (seen.held < MOST_ATTEMPTS && !seen.error) {
+		if (ibv_reg_mr(device.pd, bar.bytes, bar.size, ACCESS_ALL))
+			seen.held++;
+		else
+			seen.error = errno;
+	}
+	seen.taken = before - memory_info("MemAvailable:");
+	send_message(socket, &seen, sizeof(seen));
+	/* The process's end gives all of it back. */
+}
+
+static void default_limits(void **state)
+{
+	long total = memory_info("MemTotal:");
+	struct exhaustion seen;
+	struct child child;
+
+	(void)state;
+	child_start(&child, hold_all, NULL);
+	receive_message(child.socket, &seen, sizeof(seen));
+	child_finish(&child);
+	print_message("%u held, %ld of %ld KiB taken\n", seen.held, seen.taken,
+		      total);
+	assert_int_equal(seen.error, EDQUOT);
+	assert_true(seen.held >= 100);
+	assert_true(seen.taken < total / 10);
+}
+
 /* Half host memory, half BAR; the limit lets half of the host half through. */
 static void pin_mixed(int socket, void *argument)
 {
@@ -262,6 +373,9 @@ static const struct test tests[] = {
 	TEST("verbs/malformed-lists-of-functions", malformed_lists),
 	TEST("verbs/limit-of-regions-per-user", limit_of_regions),
 	TEST("verbs/limit-of-memory-per-user", limit_of_memory),
+	TEST("verbs/limit-over-processes-of-a-user", limit_over_processes),
+	TEST_WITHIN(180, "verbs/default-limits-keep-the-machine",
+		    default_limits),
 	TEST("verbs/host-part-counts-as-pinned", pinned_part_counts),
 };
 

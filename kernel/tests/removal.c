@@ -11,9 +11,11 @@
 
 #include "bar.h"
 #include "endpoint.h"
+#include "host.h"
 #include "modules.h"
 #include "revoked.h"
 #include "runner.h"
+#include "system.h"
 
 static void write_one(const char *path)
 {
@@ -51,8 +53,34 @@ static void find_function_again(void)
 	assert_int_equal(access(bar_path(BAR2), F_OK), 0);
 }
 
+/* The machine outside takes it. */
+static void unplug_function(void)
+{
+	host_unplug(bar_index(BAR2));
+	assert_int_not_equal(access(bar_path(BAR2), F_OK), 0);
+}
+
+static void plug_function(void)
+{
+	char path[256];
+
+	host_plug(bar_index(BAR2));
+	beside("enable", path);
+	/* It is there before it has its addresses. */
+	for (int tries = 0; try_write_file(path, "1"); tries++) {
+		assert_true(tries < 200);
+		usleep(100 * 1000);
+	}
+}
+
+struct departure {
+	void (*leave)(void);
+	void (*come_back)(void);
+};
+
 static void removal_revokes(void **state)
 {
+	const struct departure *departure = *state;
 	int references = module_references(VERBS_MODULE);
 	static const enum ibv_wr_opcode opcodes[] = { IBV_WR_RDMA_WRITE,
 						      IBV_WR_RDMA_READ };
@@ -61,16 +89,15 @@ static void removal_revokes(void **state)
 	struct scene scene;
 	int error;
 
-	(void)state;
 	scene_open(&scene, BAR2);
 	assert_reachable(&scene);
-	remove_function();
+	departure->leave();
 	for (size_t i = 0; i < ARRAY_SIZE(opcodes); i++)
 		statuses[i] = peer_access(&scene, opcodes[i], 0, 1000);
 	again = ibv_reg_mr(scene.pair.device.pd, scene.bar.bytes, WINDOW,
 			   ACCESS_ALL);
 	error = errno;
-	find_function_again();
+	departure->come_back();
 
 	for (size_t i = 0; i < ARRAY_SIZE(opcodes); i++)
 		assert_status(statuses[i], IBV_WC_REM_ACCESS_ERR);
@@ -97,8 +124,13 @@ static void removal_keeps_others(void **state)
 	scene_close(&scene);
 }
 
+#define DEPARTURE(...) (&(const struct departure){ __VA_ARGS__ })
+
 static const struct test tests[] = {
-	TEST("range/function-removed-revokes", removal_revokes),
+	TEST_OF("range/function-removed-revokes", removal_revokes,
+		DEPARTURE(remove_function, find_function_again)),
+	TEST_OF("range/function-unplugged-revokes", removal_revokes,
+		DEPARTURE(unplug_function, plug_function)),
 	TEST("range/function-removed-keeps-others", removal_keeps_others),
 };
 

@@ -81,9 +81,11 @@ class Machine:
     def _functions(self):
         line = []
         for number in range(len(self.bars)):
-            function = ",".join(f"{key}={value}" for key, value in _function(number).items())
+            memory = _memory(self, number)
+            function = ",".join(f"{key}={value}"
+                                for key, value in _function(number, memory).items())
             line += [
-                "-object", json.dumps(_memory(self, number)),
+                "-object", json.dumps(memory),
                 "-device", f"pcie-root-port,id=port{number},bus=pcie.0,"
                            f"chassis={number + 1},slot={number + 1}",
                 "-device", function,
@@ -103,32 +105,41 @@ class Slots:
     def __init__(self, machine, monitor):
         self._machine = machine
         self._monitor = monitor
+        self._plugged = [0] * len(machine.bars)
 
     def unplug(self, number):
-        self._monitor.command("device_del", id=_function(number)["id"])
+        self._monitor.command("device_del", id=_id(number))
 
     def plug(self, number):
-        # QEMU 7.2 aborts if a function gets the memory object that one before it had.
-        memory = _memory(self._machine, number)
-        self._monitor.command("object-del", id=memory["id"])
+        # QEMU 7.2 aborts if a function gets the memory object that one before it had,
+        # or one of the same name before it has quite done with the former.
+        before = _memory(self._machine, number, self._plugged[number])
+        self._plugged[number] += 1
+        memory = _memory(self._machine, number, self._plugged[number])
+        self._monitor.command("object-del", id=before["id"])
         self._monitor.command("object-add", **memory)
-        self._monitor.command("device_add", **_function(number))
+        self._monitor.command("device_add", **_function(number, memory))
 
     def plugged(self, number):
         devices = self._monitor.command("qom-list", path="/machine/peripheral")
-        return any(device["name"] == _function(number)["id"] for device in devices)
+        return any(device["name"] == _id(number) for device in devices)
 
 
-def _memory(machine, number):
+def _id(number):
+    return f"bar{number}"
+
+
+def _memory(machine, number, generation=0):
     """The memory behind a BAR, in QEMU's words."""
-    return {"qom-type": "memory-backend-file", "id": f"bar{number}-memory", "share": True,
+    return {"qom-type": "memory-backend-file", "share": True,
+            "id": f"{_id(number)}-memory{generation}",
             "mem-path": str(machine.bars[number]), "size": machine.bar_size}
 
 
-def _function(number):
+def _function(number, memory):
     """A function with a BAR, in QEMU's words."""
-    return {"driver": "ivshmem-plain", "id": f"bar{number}", "bus": f"port{number}",
-            "memdev": f"bar{number}-memory"}
+    return {"driver": "ivshmem-plain", "id": _id(number), "bus": f"port{number}",
+            "memdev": memory["id"]}
 
 
 def _escape(path):
