@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
@@ -23,6 +22,8 @@
 
 static struct device device;
 static int references;
+/* What most tests register. */
+static uint8_t *host, *bar, *mixed;
 
 static void set_up(void)
 {
@@ -44,17 +45,23 @@ static struct p2pmr_reg_mr_req request_of(uint32_t flags)
 	};
 }
 
-static int attempt(void *address, const struct p2pmr_reg_mr_req *request,
-		   struct p2pmr_reg_mr_resp *answer)
+static int raw_attempt(void *address, const void *request, size_t size,
+		       void *answer, size_t answer_size)
 {
 	struct raw_mr mr;
-	int error =
-		uverbs_register(device.pd, address, WINDOW, ACCESS_ALL, request,
-				sizeof(*request), answer, sizeof(*answer), &mr);
+	int error = uverbs_register(device.pd, address, WINDOW, ACCESS_ALL,
+				    request, size, answer, answer_size, &mr);
 
 	if (!error)
 		uverbs_deregister(&mr);
 	return error;
+}
+
+static int attempt(void *address, const struct p2pmr_reg_mr_req *request,
+		   struct p2pmr_reg_mr_resp *answer)
+{
+	return raw_attempt(address, request, sizeof(*request), answer,
+			   sizeof(*answer));
 }
 
 static uint8_t *map(enum memory_kind kind)
@@ -65,28 +72,34 @@ static uint8_t *map(enum memory_kind kind)
 	return memory.bytes;
 }
 
-/* Half a window of the BAR over the second half of host memory. */
-static uint8_t *map_mixed(void)
+/* Host memory, a BAR, and half of a BAR over the second half of host memory. */
+static void map_all(void)
 {
-	uint8_t *bytes = map(HOST);
-	void *half = bar_mmap(BAR, bytes + WINDOW / 2, WINDOW / 2, READ_WRITE,
-			      MAP_SHARED | MAP_FIXED, 0);
+	void *half;
 
+	host = map(HOST);
+	bar = map(BAR);
+	mixed = map(HOST);
+	half = bar_mmap(BAR, mixed + WINDOW / 2, WINDOW / 2, READ_WRITE,
+			MAP_SHARED | MAP_FIXED, 0);
 	assert_true(half != MAP_FAILED);
-	return bytes;
+}
+
+static void unmap_all(void)
+{
+	munmap(host, WINDOW);
+	munmap(bar, WINDOW);
+	munmap(mixed, WINDOW);
 }
 
 static void tells_what_there_is(void **state)
 {
 	struct p2pmr_reg_mr_req request = request_of(0);
 	struct p2pmr_reg_mr_resp answer = { 0 };
-	uint8_t *host, *bar, *mixed;
 
 	(void)state;
 	set_up();
-	host = map(HOST);
-	bar = map(BAR);
-	mixed = map_mixed();
+	map_all();
 
 	assert_int_equal(attempt(bar, &request, &answer), 0);
 	assert_int_equal(answer.size, sizeof(answer));
@@ -94,7 +107,6 @@ static void tells_what_there_is(void **state)
 	assert_int_equal(answer.segments, 1);
 	assert_true(answer.page_size >= PAGE);
 
-	answer = (struct p2pmr_reg_mr_resp){ 0 };
 	assert_int_equal(attempt(mixed, &request, &answer), 0);
 	assert_int_equal(answer.kind, P2PMR_REG_MIXED);
 	assert_true(answer.segments >= 2);
@@ -106,9 +118,7 @@ static void tells_what_there_is(void **state)
 	assert_int_equal(answer.segments, 0);
 	assert_int_equal(answer.page_size, 0);
 
-	munmap(host, WINDOW);
-	munmap(bar, WINDOW);
-	munmap(mixed, WINDOW);
+	unmap_all();
 	tear_down();
 }
 
@@ -116,19 +126,14 @@ static void requires_device(void **state)
 {
 	struct p2pmr_reg_mr_req request = request_of(P2PMR_REG_REQUIRE_DEVICE);
 	struct p2pmr_reg_mr_resp answer;
-	uint8_t *host, *bar, *mixed;
 
 	(void)state;
 	set_up();
-	host = map(HOST);
-	bar = map(BAR);
-	mixed = map_mixed();
+	map_all();
 	assert_int_equal(attempt(host, &request, &answer), EMEDIUMTYPE);
 	assert_int_equal(attempt(mixed, &request, &answer), EMEDIUMTYPE);
 	assert_int_equal(attempt(bar, &request, &answer), 0);
-	munmap(host, WINDOW);
-	munmap(bar, WINDOW);
-	munmap(mixed, WINDOW);
+	unmap_all();
 	tear_down();
 }
 
@@ -137,7 +142,6 @@ static void not_looked_at_without_module(void **state)
 {
 	struct p2pmr_reg_mr_req request = request_of(P2PMR_REG_REQUIRE_DEVICE);
 	struct p2pmr_reg_mr_resp answer = { 0 };
-	uint8_t *host;
 
 	(void)state;
 	modules_unload();
@@ -150,24 +154,11 @@ static void not_looked_at_without_module(void **state)
 	modules_load();
 }
 
-static int raw_attempt(void *address, const void *request, size_t size,
-		       size_t answer_size)
-{
-	char answer[256];
-	struct raw_mr mr;
-	int error = uverbs_register(device.pd, address, WINDOW, ACCESS_ALL,
-				    request, size, answer, answer_size, &mr);
-
-	if (!error)
-		uverbs_deregister(&mr);
-	return error;
-}
-
 static void assert_malformed_refused(void *bytes)
 {
 	struct p2pmr_reg_mr_req request = request_of(0);
 	struct p2pmr_reg_mr_resp answer;
-	char longer[64];
+	char longer[64], room[64];
 
 	request.size = sizeof(request) - 4;
 	assert_int_equal(attempt(bytes, &request, &answer), EINVAL);
@@ -183,31 +174,31 @@ static void assert_malformed_refused(void *bytes)
 	assert_int_equal(attempt(bytes, &request, &answer), EINVAL);
 
 	request = request_of(0);
-	assert_int_equal(raw_attempt(bytes, &request, 4, 16), EINVAL);
-	assert_int_equal(raw_attempt(bytes, &request, 12, 16), EINVAL);
-	assert_int_equal(raw_attempt(bytes, &request, 16, 12), EINVAL);
-	assert_int_equal(raw_attempt(bytes, &request, 16, 0), EINVAL);
+	assert_int_equal(raw_attempt(bytes, &request, 4, room, 16), EINVAL);
+	assert_int_equal(raw_attempt(bytes, &request, 12, room, 16), EINVAL);
+	assert_int_equal(raw_attempt(bytes, &request, 16, room, 12), EINVAL);
+	assert_int_equal(raw_attempt(bytes, &request, 16, room, 0), EINVAL);
 
 	memset(longer, 0, sizeof(longer));
 	request.size = sizeof(longer);
 	memcpy(longer, &request, sizeof(request));
-	assert_int_equal(raw_attempt(bytes, longer, sizeof(longer), 64), 0);
+	assert_int_equal(raw_attempt(bytes, longer, sizeof(longer), room,
+				     sizeof(room)),
+			 0);
 	longer[sizeof(longer) - 1] = 1;
-	assert_int_equal(raw_attempt(bytes, longer, sizeof(longer), 64), E2BIG);
+	assert_int_equal(raw_attempt(bytes, longer, sizeof(longer), room,
+				     sizeof(room)),
+			 E2BIG);
 }
 
 static void refuses_malformed(void **state)
 {
-	uint8_t *host, *bar;
-
 	(void)state;
 	set_up();
-	host = map(HOST);
-	bar = map(BAR);
+	map_all();
 	assert_malformed_refused(host);
 	assert_malformed_refused(bar);
-	munmap(host, WINDOW);
-	munmap(bar, WINDOW);
+	unmap_all();
 	tear_down();
 }
 
@@ -215,7 +206,6 @@ static void refuses_other_descriptors(void **state)
 {
 	struct p2pmr_reg_mr_req request = request_of(P2PMR_REG_EVENTFD);
 	struct p2pmr_reg_mr_resp answer;
-	uint8_t *bar;
 
 	(void)state;
 	set_up();
@@ -263,7 +253,6 @@ static int open_event(void)
 static void signals_revocation(void **state)
 {
 	struct raw_mr mr;
-	uint8_t *bar;
 	int event;
 
 	(void)state;
@@ -284,7 +273,6 @@ static void signals_revocation(void **state)
 static void silent_on_deregistration(void **state)
 {
 	struct raw_mr mr;
-	uint8_t *bar;
 	int event;
 
 	(void)state;
@@ -304,7 +292,6 @@ static void event_outlives_its_descriptor(void **state)
 {
 	int event, other;
 	struct raw_mr mr;
-	uint8_t *bar;
 
 	(void)state;
 	set_up();
@@ -324,7 +311,6 @@ static void request_survives_rereg(void **state)
 {
 	struct keys keys;
 	struct raw_mr mr;
-	uint8_t *bar;
 	int error, event;
 
 	(void)state;
