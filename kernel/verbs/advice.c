@@ -70,18 +70,19 @@ int p2pmr_advise(struct p2pmr_ibdev *dev, struct ib_pd *pd,
 	return ret;
 }
 
-/* The key is known from here on, unless advice runs in @pd. */
-static int try_publish(struct p2pmr_ibdev *dev, const struct ib_pd *pd,
-		       u32 lkey)
+/* False: advice runs in @pd. Else the key is known from here on, or @err set. */
+static bool try_publish(struct p2pmr_ibdev *dev, const struct ib_pd *pd,
+			u32 lkey, int *err)
 {
-	int ret = -EBUSY;
+	bool blocked;
 
 	mutex_lock(&dev->lock);
-	if (!advice_runs(dev, pd))
-		ret = xa_err(xa_store(&dev->keys, index_of(lkey),
-				      xa_mk_value(lkey), GFP_KERNEL));
+	blocked = advice_runs(dev, pd);
+	if (!blocked)
+		*err = xa_err(xa_store(&dev->keys, index_of(lkey),
+				       xa_mk_value(lkey), GFP_KERNEL));
 	mutex_unlock(&dev->lock);
-	return ret;
+	return !blocked;
 }
 
 /**
@@ -97,14 +98,14 @@ static int try_publish(struct p2pmr_ibdev *dev, const struct ib_pd *pd,
  */
 int p2pmr_key_publish(struct p2pmr_ibdev *dev, const struct ib_pd *pd, u32 lkey)
 {
-	int ret;
+	int err = 0;
 
 	if (!dev->orig.advise_mr)
 		return 0;
 	if (wait_event_killable(dev->advised,
-				(ret = try_publish(dev, pd, lkey)) != -EBUSY))
+				try_publish(dev, pd, lkey, &err)))
 		return -EINTR;
-	return ret;
+	return err;
 }
 
 /* After the MR has left the user's PD, and before its key can be another's. */
