@@ -155,7 +155,7 @@ int p2pmr_resize_cq(struct ibv_cq *ibcq, int cqe)
 	int error = EINVAL;
 
 	p2pmr_lock(&cq->lock);
-	if (is_enough(cq, cqe))
+	if (cqe >= ibcq->cqe || is_enough(cq, cqe))
 		error = ibv_cmd_resize_cq(ibcq, cqe, &cmd, sizeof(cmd),
 					  &resp.ibv_resp, sizeof(resp));
 	if (!error)

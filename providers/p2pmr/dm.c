@@ -70,6 +70,8 @@ static int memcpy_from_dm(void *host, struct ibv_dm *ibdm, uint64_t offset,
 
 	if (!may_copy(dm, offset, length))
 		return EINVAL;
+	/* Loads from a write-combining mapping may run ahead of those before. */
+	__sync_synchronize();
 	while (length) {
 		size_t piece = (offset & 4) || length < 8 ? 4 : 8;
 		uint64_t word;
@@ -83,6 +85,8 @@ static int memcpy_from_dm(void *host, struct ibv_dm *ibdm, uint64_t offset,
 		to += piece;
 		length -= piece;
 	}
+	/* What the caller loads next was not to be there before this. */
+	__sync_synchronize();
 	return 0;
 }
 
@@ -163,6 +167,7 @@ struct ibv_mr *p2pmr_reg_dm_mr(struct ibv_pd *pd, struct ibv_dm *ibdm,
 			       unsigned int access)
 {
 	struct p2pmr_dm *dm = to_dm(ibdm);
+	uint8_t *start = dm->bytes + offset;
 	size_t registered = length;
 	struct ibv_mr *mr;
 
@@ -171,10 +176,11 @@ struct ibv_mr *p2pmr_reg_dm_mr(struct ibv_pd *pd, struct ibv_dm *ibdm,
 		return NULL;
 	/* The kernel has no MR of nothing: a word that nobody may write to. */
 	if (!length) {
+		start = dm->bytes;
 		registered = sizeof(uint32_t);
 		access = 0;
 	}
-	mr = p2pmr_reg_mr(pd, dm->bytes + offset, registered, 0,
+	mr = p2pmr_reg_mr(pd, start, registered, 0,
 			  access & ~IBV_ACCESS_ZERO_BASED);
 	if (!mr)
 		return NULL;

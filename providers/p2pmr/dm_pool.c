@@ -175,5 +175,10 @@ int p2pmr_dm_pool_take(uint64_t length, uint64_t alignment,
 
 void p2pmr_dm_pool_give_back(struct p2pmr_dm_range *range)
 {
+	struct flock lock = lock_of(range->start, range->size);
+
+	/* A child that has been forked meanwhile holds the open file too. */
+	lock.l_type = F_UNLCK;
+	fcntl(range->fd, F_OFD_SETLK, &lock);
 	close(range->fd);
 }

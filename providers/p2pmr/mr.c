@@ -46,7 +46,7 @@ static struct ibv_mr *register_extended(struct ibv_pd *pd, void *addr,
 	mr = calloc(1, sizeof(*mr));
 	if (!mr)
 		return NULL;
-	mr->extended = true;
+	mr->extended = req->flags;
 	error = ibv_cmd_reg_mr(pd, addr, length, iova, access, &mr->verbs,
 			       &cmd.ibv_cmd, sizeof(cmd), &answer.ibv_resp,
 			       sizeof(answer));
