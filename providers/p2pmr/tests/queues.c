@@ -9,29 +9,9 @@
 #include "calls.h"
 #include "exchange.h"
 #include "plugin.h"
+#include "setting.h"
 
 #define DEPTH 64 /* of the helpers' send queue */
-
-struct setting {
-	struct pair pair;
-	struct memory from, to;
-};
-
-static void setting_open(struct setting *setting)
-{
-	pair_open(&setting->pair);
-	memory_map(&setting->from, HOST, PAGE);
-	memory_map(&setting->to, HOST, PAGE);
-	memory_register(&setting->from, setting->pair.device.pd);
-	memory_register(&setting->to, setting->pair.device.pd);
-}
-
-static void setting_close(struct setting *setting)
-{
-	memory_release(&setting->from);
-	memory_release(&setting->to);
-	pair_close(&setting->pair);
-}
 
 /* Posts `count` writes of eight bytes as one chain, with IDs from `first` on. */
 static void post_chain(struct setting *setting, unsigned int count,
@@ -75,7 +55,7 @@ static void chain_rings_once(void **state)
 	unsigned int before;
 
 	(void)state;
-	setting_open(&setting);
+	setting_open(&setting, HOST, PAGE);
 	before = writes;
 	post_chain(&setting, 32, 0);
 	assert_int_equal(writes, before + 1);
@@ -107,7 +87,7 @@ static void rings_go_round(void **state)
 	struct setting setting = { 0 };
 
 	(void)state;
-	setting_open(&setting);
+	setting_open(&setting, HOST, PAGE);
 	for (uint64_t round = 0; round < 50; round++) {
 		post_chain(&setting, 23, 100 * round);
 		expect_in_batches(&setting, 23, 100 * round);
@@ -123,7 +103,7 @@ static void batch_comes_at_once(void **state)
 	int count = 0;
 
 	(void)state;
-	setting_open(&setting);
+	setting_open(&setting, HOST, PAGE);
 	post_chain(&setting, 40, 0);
 	for (int tries = 0; tries < 200 && count < 40; tries++) {
 		usleep(10000);
@@ -149,7 +129,7 @@ static void cq_keeps_completions_when_resized(void **state)
 	struct ibv_cq *cq;
 
 	(void)state;
-	setting_open(&setting);
+	setting_open(&setting, HOST, PAGE);
 	cq = setting.pair.near.cq;
 	post_chain(&setting, 20, 0);
 	expect_in_order(&setting, 3, 0);
@@ -174,7 +154,7 @@ static void cq_stays_large_enough(void **state)
 	struct setting setting = { 0 };
 
 	(void)state;
-	setting_open(&setting);
+	setting_open(&setting, HOST, PAGE);
 	for (uint64_t round = 0; round < 10; round++) {
 		post_chain(&setting, 20, 100 * round);
 		assert_int_equal(ibv_resize_cq(setting.pair.near.cq, 19),
@@ -224,7 +204,7 @@ static void reset_takes_its_completions(void **state)
 	struct ibv_wc wc;
 
 	(void)state;
-	setting_open(&setting);
+	setting_open(&setting, HOST, PAGE);
 	other = beside(&setting);
 	post_chain(&setting, 3, 0);
 	usleep(300000);
@@ -295,7 +275,7 @@ static void srq_keeps_receives_when_resized(void **state)
 	int error;
 
 	(void)state;
-	setting_open(&setting);
+	setting_open(&setting, HOST, PAGE);
 	srq = srq_with(&setting, 5);
 	assert_int_equal(ibv_modify_srq(srq, &attr, IBV_SRQ_MAX_WR), 0);
 	for (unsigned int i = 5; i < 40; i++) {

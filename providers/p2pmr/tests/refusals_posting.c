@@ -4,29 +4,9 @@
 
 #include "exchange.h"
 #include "plugin.h"
+#include "setting.h"
 
 #define ANY_LENGTH 64
-
-struct setting {
-	struct pair pair;
-	struct memory from, to;
-};
-
-static void setting_open(struct setting *setting)
-{
-	pair_open(&setting->pair);
-	memory_map(&setting->from, HOST, PAGE);
-	memory_map(&setting->to, HOST, PAGE);
-	memory_register(&setting->from, setting->pair.device.pd);
-	memory_register(&setting->to, setting->pair.device.pd);
-}
-
-static void setting_close(struct setting *setting)
-{
-	memory_release(&setting->from);
-	memory_release(&setting->to);
-	pair_close(&setting->pair);
-}
 
 static struct ibv_sge any_sge(struct setting *setting)
 {
@@ -70,7 +50,7 @@ static void send_that_is_wrong(void **state)
 	struct ibv_sge sge;
 
 	(void)state;
-	setting_open(&setting);
+	setting_open(&setting, HOST, PAGE);
 	sge = any_sge(&setting);
 
 	wr = any_write(&setting, &sge);
@@ -116,7 +96,7 @@ static void send_in_wrong_state(void **state)
 	struct queue idle;
 
 	(void)state;
-	setting_open(&setting);
+	setting_open(&setting, HOST, PAGE);
 	sge = any_sge(&setting);
 	wr = any_write(&setting, &sge);
 	wr.send_flags = IBV_SEND_SIGNALED;
@@ -145,7 +125,7 @@ static void queue_that_is_full(void **state)
 	int error;
 
 	(void)state;
-	setting_open(&setting);
+	setting_open(&setting, HOST, PAGE);
 	sge = any_sge(&setting);
 	wr = any_write(&setting, &sge);
 	wr.opcode = IBV_WR_SEND;
@@ -170,7 +150,7 @@ static void chain_with_a_bad_one(void **state)
 	struct ibv_wc wc;
 
 	(void)state;
-	setting_open(&setting);
+	setting_open(&setting, HOST, PAGE);
 	for (int i = 0; i < 3; i++) {
 		sge[i] = any_sge(&setting);
 		wr[i] = any_write(&setting, &sge[i]);
@@ -203,7 +183,7 @@ static void receive_that_is_wrong(void **state)
 	int error;
 
 	(void)state;
-	setting_open(&setting);
+	setting_open(&setting, HOST, PAGE);
 	wr.sg_list = sges;
 	wr.num_sge = ARRAY_SIZE(sges);
 	assert_int_equal(ibv_post_recv(setting.pair.far.qp, &wr, &bad), EINVAL);

@@ -8,27 +8,7 @@
 
 #include "exchange.h"
 #include "plugin.h"
-
-struct setting {
-	struct pair pair;
-	struct memory from, to;
-};
-
-static void setting_open(struct setting *setting, enum memory_kind kind)
-{
-	pair_open(&setting->pair);
-	memory_map(&setting->from, HOST, PAGE);
-	memory_register(&setting->from, setting->pair.device.pd);
-	memory_map(&setting->to, kind, 2 * PAGE);
-	memory_register(&setting->to, setting->pair.device.pd);
-}
-
-static void setting_close(struct setting *setting)
-{
-	memory_release(&setting->from);
-	memory_release(&setting->to);
-	pair_close(&setting->pair);
-}
+#include "setting.h"
 
 static enum ibv_wc_status write_to(struct setting *setting, const void *place)
 {
@@ -48,7 +28,7 @@ static void changes_access(void **state)
 	enum memory_kind kind = *(const enum memory_kind *)*state;
 	struct setting setting = { 0 };
 
-	setting_open(&setting, kind);
+	setting_open(&setting, kind, 2 * PAGE);
 	assert_int_equal(ibv_rereg_mr(setting.to.mr, IBV_REREG_MR_CHANGE_ACCESS,
 				      NULL, NULL, 0, IBV_ACCESS_LOCAL_WRITE),
 			 0);
@@ -70,7 +50,7 @@ static void changes_pd(void **state)
 	struct setting setting = { 0 };
 	struct ibv_pd *other;
 
-	setting_open(&setting, kind);
+	setting_open(&setting, kind, 2 * PAGE);
 	other = ibv_alloc_pd(setting.pair.device.context);
 	assert_non_null(other);
 	assert_int_equal(ibv_rereg_mr(setting.to.mr, IBV_REREG_MR_CHANGE_PD,
@@ -94,7 +74,7 @@ static void changes_place(void **state)
 	struct setting setting = { 0 };
 	uint8_t *second;
 
-	setting_open(&setting, kind);
+	setting_open(&setting, kind, 2 * PAGE);
 	second = setting.to.bytes + PAGE;
 	assert_int_equal(ibv_rereg_mr(setting.to.mr,
 				      IBV_REREG_MR_CHANGE_TRANSLATION, NULL,
@@ -117,7 +97,7 @@ static void refused_leaves_it(void **state)
 	void *hole;
 
 	(void)state;
-	setting_open(&setting, HOST);
+	setting_open(&setting, HOST, 2 * PAGE);
 	hole = mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(hole, MAP_FAILED);
 	assert_int_equal(munmap(hole, PAGE), 0);
