@@ -9,8 +9,11 @@ import sys
 import unittest
 from pathlib import Path
 
-import libp2pmr
-import loading
+# Where it is installed, packages put files and nobody else.
+sys.dont_write_bytecode = True
+
+import libp2pmr  # pylint: disable=wrong-import-position
+import loading  # pylint: disable=wrong-import-position
 
 
 def parse_arguments():

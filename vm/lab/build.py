@@ -30,6 +30,8 @@ cmake --build /out/build -j "$(nproc)"
 rm -rf /out/installed
 DESTDIR=/out/installed cmake --install /out/build
 cd /out/installed
+# Which modules are loaded is for each run to say.
+rm -f usr/lib/modprobe.d/p2pmr.conf
 # In a tree with merged /usr, /lib is a link that a folder must not replace.
 if [ -d lib ]; then
 	mkdir -p usr
