@@ -7,6 +7,7 @@
 #ifndef _LINUX_P2PMR_H
 #define _LINUX_P2PMR_H
 
+#include <linux/atomic.h>
 #include <linux/bits.h>
 #include <linux/completion.h>
 #include <linux/dma-direction.h>
@@ -21,6 +22,7 @@ struct p2pmr_account;
 struct p2pmr_mapping;
 struct p2pmr_piece;
 struct p2pmr_range;
+struct p2pmr_range_ops;
 struct pid;
 struct seq_file;
 
@@ -34,7 +36,7 @@ struct seq_file;
  * @write: the importer will write into the memory
  * @registers: whoever asks says that it bears accesses of any size, repeated
  *	and out of order; for memory of which the exporter does not know that
- * @importer: name of the importer, for logs and policy
+ * @importer: who asks, for p2pmr_refuse() and policy
  * @owner: the process whose mapping it is; current
  * @query: somebody only wants to know what is there. Change nothing and bring
  *	nothing in; if the answer is an error, add all the same the extents
@@ -46,7 +48,7 @@ struct p2pmr_request {
 	unsigned long end;
 	bool write;
 	bool registers;
-	const char *importer;
+	const struct p2pmr_range_ops *importer;
 	struct task_struct *owner;
 	bool query;
 };
@@ -164,9 +166,35 @@ struct p2pmr_segment {
 	bool own_kaddr;
 };
 
+#define P2PMR_INSTANCE_NAME 64
+
+/**
+ * struct p2pmr_instance - a device for which an importer has ranges
+ * @importer: p2pmr_range_ops.name
+ * @visible: may the current process see it? Called with a lock held that
+ *	p2pmr_instance_remove() takes. NULL: everybody may.
+ *
+ * For people who look around. All zero before p2pmr_instance_add(); must stay as
+ * long as any range of it.
+ */
+struct p2pmr_instance {
+	const char *importer;
+	bool (*visible)(const struct p2pmr_instance *instance);
+
+	/* private: */
+	char name[P2PMR_INSTANCE_NAME];
+	atomic64_t ranges;
+	struct list_head link;
+};
+
+void p2pmr_instance_add(struct p2pmr_instance *instance, const char *name);
+void p2pmr_instance_rename(struct p2pmr_instance *instance, const char *name);
+void p2pmr_instance_remove(struct p2pmr_instance *instance);
+
 /**
  * struct p2pmr_range_ops - what an importer does when a range changes state
  * @name: of the importer
+ * @instance: its device that the range is for, or NULL
  * @activate: make the range reachable. Called from p2pmr_range_commit() under
  *	a spinlock, so that it cannot interleave with a revocation; must not
  *	sleep. Before it is called nobody may be able to reach the memory.
@@ -179,6 +207,7 @@ struct p2pmr_segment {
  */
 struct p2pmr_range_ops {
 	const char *name;
+	struct p2pmr_instance *instance;
 	void (*activate)(struct p2pmr_range *range);
 	int (*revoke)(struct p2pmr_range *range, enum p2pmr_cause cause);
 };
@@ -244,8 +273,9 @@ int p2pmr_range_commit(struct p2pmr_range *range);
 void p2pmr_range_revoke(struct p2pmr_range *range, enum p2pmr_cause cause);
 void p2pmr_range_unmap(struct p2pmr_range *range);
 
-/* Tell the one who asked why he does not get it: kernel log, trace, counter. */
-__printf(2, 3) void p2pmr_refuse(const char *importer, const char *fmt, ...);
+/* Tell the one who asked why he does not get it: log, trace, event, counter. */
+__printf(3, 4) int p2pmr_refuse(const struct p2pmr_range_ops *importer,
+				int error, const char *fmt, ...);
 
 /* For importers' files in p2pmr's folder of debugfs. */
 extern struct dentry *p2pmr_debugfs_dir;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ((GPL-2.0 WITH Linux-syscall-note) OR BSD-2-Clause) */
 /*
  * The ioctls of /dev/p2pmr: what is behind a range of one's own addresses,
- * which ranges are registered, what has happened so far.
+ * which ranges are registered, who takes part, what has happened so far, and
+ * what happens from now on.
  *
  * Rules for all of them; docs/abi.md gives the reasons.
  *
@@ -32,20 +33,32 @@
 /* The version that this header describes. */
 #define P2PMR_ABI_VERSION 1
 
-#define P2PMR_NAME_SIZE 32
+#define P2PMR_NAME_SIZE	       32
+#define P2PMR_INSTANCE_SIZE    64 /* of an instance's name */
+#define P2PMR_MODULE_NAME_SIZE 64
+#define P2PMR_COMMAND_SIZE     16
+#define P2PMR_REASON_SIZE      160
 
-#define P2PMR_IOC_TYPE	0xD5
-#define P2PMR_IOC_HELLO _IO(P2PMR_IOC_TYPE, 0)
-#define P2PMR_IOC_QUERY _IO(P2PMR_IOC_TYPE, 1)
-#define P2PMR_IOC_LIST	_IO(P2PMR_IOC_TYPE, 2)
-#define P2PMR_IOC_STATS _IO(P2PMR_IOC_TYPE, 3)
+#define P2PMR_IOC_TYPE	    0xD5
+#define P2PMR_IOC_HELLO	    _IO(P2PMR_IOC_TYPE, 0)
+#define P2PMR_IOC_QUERY	    _IO(P2PMR_IOC_TYPE, 1)
+#define P2PMR_IOC_LIST	    _IO(P2PMR_IOC_TYPE, 2)
+#define P2PMR_IOC_STATS	    _IO(P2PMR_IOC_TYPE, 3)
+#define P2PMR_IOC_WATCH	    _IO(P2PMR_IOC_TYPE, 4)
+#define P2PMR_IOC_EXPORTERS _IO(P2PMR_IOC_TYPE, 5)
+#define P2PMR_IOC_INSTANCES _IO(P2PMR_IOC_TYPE, 6)
+#define P2PMR_IOC_BAR	    _IO(P2PMR_IOC_TYPE, 7)
 
 /* -------------------------------------------------------------- HELLO -- */
 
 /* p2pmr_ioc_hello.features: which requests this kernel knows */
-#define P2PMR_FEATURE_QUERY 0x1ULL
-#define P2PMR_FEATURE_LIST  0x2ULL
-#define P2PMR_FEATURE_STATS 0x4ULL
+#define P2PMR_FEATURE_QUERY	0x1ULL
+#define P2PMR_FEATURE_LIST	0x2ULL
+#define P2PMR_FEATURE_STATS	0x4ULL
+#define P2PMR_FEATURE_WATCH	0x8ULL
+#define P2PMR_FEATURE_EXPORTERS 0x10ULL
+#define P2PMR_FEATURE_INSTANCES 0x20ULL
+#define P2PMR_FEATURE_BAR	0x40ULL
 
 /**
  * struct p2pmr_ioc_hello - agree on a version
@@ -214,6 +227,12 @@ struct p2pmr_ioc_query {
  * @reserved: 0
  * @importer: through whom; ends with a zero byte
  * @location: of the first piece of device memory, if it is live
+ * @instance: of the importer, such as its RDMA device; ends with a zero byte,
+ *	empty if it has none
+ * @address: first user address, for the process that registered it and with
+ *	CAP_SYS_ADMIN; 0 for others
+ *
+ * The last two came later than the rest.
  */
 struct p2pmr_list_range {
 	__aligned_u64 id;
@@ -228,6 +247,8 @@ struct p2pmr_list_range {
 	__u32 reserved;
 	char importer[P2PMR_NAME_SIZE];
 	struct p2pmr_location location;
+	char instance[P2PMR_INSTANCE_SIZE];
+	__aligned_u64 address;
 };
 
 /**
@@ -288,6 +309,216 @@ struct p2pmr_ioc_stats {
 	__u32 capacity;
 	__u32 count;
 	__u32 reserved;
+};
+
+/* --------------------------------------------------------------- WATCH -- */
+
+/* p2pmr_event.type */
+#define P2PMR_EVENT_REGISTER   1 /* a range is live */
+#define P2PMR_EVENT_DEREGISTER 2 /* its owner has ended a live range */
+#define P2PMR_EVENT_REVOKE     3 /* something else has: no access any more */
+#define P2PMR_EVENT_REFUSE     4 /* a request was refused */
+#define P2PMR_EVENT_LOST       5 /* events did not fit into the queue */
+
+/* p2pmr_event.cause: what revoked a range */
+#define P2PMR_REVOKED_UNMAP    1 /* the mapping went */
+#define P2PMR_REVOKED_PROTECT  2 /* its protection changed */
+#define P2PMR_REVOKED_EXIT     3 /* the address space went */
+#define P2PMR_REVOKED_DEVICE   4 /* the device was unbound or removed */
+#define P2PMR_REVOKED_EXPORTER 5 /* the exporter took the memory back */
+#define P2PMR_REVOKED_IMPORTER 6 /* the importer or its device went */
+
+/**
+ * struct p2pmr_event - what read() gives
+ * @type: P2PMR_EVENT_*; pass over those that you do not know
+ * @flags: P2PMR_RANGE_*
+ * @time_ns: CLOCK_BOOTTIME
+ * @lost: P2PMR_EVENT_LOST: how many events; they were older than what follows
+ * @id: of the range, as in p2pmr_list_range; 0 if there is none
+ * @address: first user address of the range, for the process that registered
+ *	it and with CAP_SYS_ADMIN; 0 for others
+ * @length: of the range, in bytes
+ * @device_bytes: of them device memory
+ * @pid: process that registered the range, or was refused; 0 if the reader's
+ *	PID namespace lacks it
+ * @uid: user that it counts for, as the reader's user namespace has it
+ * @cause: P2PMR_EVENT_REVOKE: P2PMR_REVOKED_*
+ * @error: P2PMR_EVENT_REFUSE: errno
+ * @command: name of the process, empty if it has gone; ends with a zero byte
+ * @importer: through whom; ends with a zero byte
+ * @instance: of the importer; ends with a zero byte, empty if it has none
+ * @location: of the first piece of device memory of the range
+ * @reason: P2PMR_EVENT_REFUSE: why, for people; ends with a zero byte
+ *
+ * What is not said of an event's type is as the range has it, or zero if there
+ * is no range: for P2PMR_EVENT_REFUSE and P2PMR_EVENT_LOST.
+ */
+struct p2pmr_event {
+	__u32 type;
+	__u32 flags;
+	__aligned_u64 time_ns;
+	__aligned_u64 lost;
+	__aligned_u64 id;
+	__aligned_u64 address;
+	__aligned_u64 length;
+	__aligned_u64 device_bytes;
+	__u32 pid;
+	__u32 uid;
+	__u32 cause;
+	__u32 error;
+	char command[P2PMR_COMMAND_SIZE];
+	char importer[P2PMR_NAME_SIZE];
+	char instance[P2PMR_INSTANCE_SIZE];
+	struct p2pmr_location location;
+	char reason[P2PMR_REASON_SIZE];
+};
+
+/**
+ * struct p2pmr_ioc_watch - let this file tell what happens
+ * @size: of this struct
+ * @flags: 0
+ * @event_size: of one struct p2pmr_event
+ * @capacity: out: events that the file's queue holds
+ *
+ * From now on read() on the file gives events, as many whole ones as there are
+ * and fit; it waits for the first unless the file has O_NONBLOCK (EAGAIN), and
+ * answers EINVAL if not even one fits. poll() says POLLIN. If the queue is full
+ * the oldest event goes, and P2PMR_EVENT_LOST comes in its place.
+ *
+ * Events are about ranges of the caller's real user id, or with CAP_SYS_ADMIN
+ * (in the initial user namespace) everybody's. EPERM for a reader who would
+ * not have been given these: another user, or one without that capability.
+ *
+ * May be repeated: empties the queue and begins anew, for who calls then.
+ * Before the first, read() answers EINVAL and poll() POLLERR. EDQUOT if too
+ * many files of the user watch already, unless it has CAP_SYS_RESOURCE.
+ */
+struct p2pmr_ioc_watch {
+	__u32 size;
+	__u32 flags;
+	__u32 event_size;
+	__u32 capacity;
+};
+
+/* ----------------------------------------------------------- EXPORTERS -- */
+
+/* p2pmr_exporter_info.flags */
+#define P2PMR_EXPORTER_BUILTIN 0x1U /* takes what no other knows */
+
+/**
+ * struct p2pmr_exporter_info - somebody whose mappings can be registered
+ * @name: as in p2pmr_location.exporter
+ * @module: that it is part of; ends with a zero byte
+ * @mappings: parts of ranges that are its memory, of all users; its module stays
+ *	while there are any
+ * @flags: P2PMR_EXPORTER_*
+ * @reserved: 0
+ */
+struct p2pmr_exporter_info {
+	char name[P2PMR_NAME_SIZE];
+	char module[P2PMR_MODULE_NAME_SIZE];
+	__aligned_u64 mappings;
+	__u32 flags;
+	__u32 reserved;
+};
+
+/**
+ * struct p2pmr_ioc_exporters - which exporters are there?
+ * @size: of this struct
+ * @flags: 0
+ * @exporters: user pointer to an array of struct p2pmr_exporter_info
+ * @exporter_size: of one element
+ * @capacity: number of elements; with 0, @exporters is not used
+ * @count: out: exporters that there are
+ * @reserved: 0
+ *
+ * The built-in one first. ENOSPC as with P2PMR_IOC_QUERY.
+ */
+struct p2pmr_ioc_exporters {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 exporters;
+	__u32 exporter_size;
+	__u32 capacity;
+	__u32 count;
+	__u32 reserved;
+};
+
+/* ----------------------------------------------------------- INSTANCES -- */
+
+/**
+ * struct p2pmr_instance_info - a device on which one can register
+ * @name: such as "rxe0"; ends with a zero byte
+ * @importer: as in p2pmr_list_range; ends with a zero byte
+ * @ranges: that are live on it, of all users
+ */
+struct p2pmr_instance_info {
+	char name[P2PMR_INSTANCE_SIZE];
+	char importer[P2PMR_NAME_SIZE];
+	__aligned_u64 ranges;
+};
+
+/**
+ * struct p2pmr_ioc_instances - which instances do importers have?
+ * @size: of this struct
+ * @flags: 0
+ * @instances: user pointer to an array of struct p2pmr_instance_info
+ * @instance_size: of one element
+ * @capacity: number of elements; with 0, @instances is not used
+ * @count: out: instances that there are
+ * @reserved: 0
+ *
+ * Only those that the caller could use: RDMA devices of its network namespace.
+ * ENOSPC as with P2PMR_IOC_QUERY.
+ */
+struct p2pmr_ioc_instances {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 instances;
+	__u32 instance_size;
+	__u32 capacity;
+	__u32 count;
+	__u32 reserved;
+};
+
+/* ----------------------------------------------------------------- BAR -- */
+
+/* p2pmr_ioc_bar.reason */
+#define P2PMR_BAR_SERVED       0
+#define P2PMR_BAR_EXPORTER_OFF 1 /* parameter builtin_exporter */
+#define P2PMR_BAR_REGISTERS    2 /* parameter allow_registers */
+#define P2PMR_BAR_ON_REQUEST   3 /* the same, but for P2PMR_REG_REGISTER_BAR */
+#define P2PMR_BAR_RULED_OUT    4 /* parameters allow and deny */
+#define P2PMR_BAR_NOT_MEMORY   5 /* I/O ports */
+#define P2PMR_BAR_NOT_THERE    6 /* the function has no such BAR */
+#define P2PMR_BAR_NO_ADDRESS   7 /* it has not been given an address */
+
+/**
+ * struct p2pmr_ioc_bar - would the built-in exporter serve a BAR?
+ * @size: of this struct
+ * @flags: 0
+ * @domain: PCI domain
+ * @bus: PCI bus
+ * @devfn: PCI device in the upper five bits, function in the lower three
+ * @bar: number of the BAR, 0 to 5
+ * @error: out: the errno that registering a shared stock mapping of it would
+ *	give, 0 if it would be served
+ * @reason: out: P2PMR_BAR_*
+ *
+ * For everybody, like sysfs and the module's parameters, which it all comes
+ * from. A BAR whose driver has an exporter of its own has that one's policy
+ * when it is mapped through that driver. ENODEV: there is no such function.
+ * EINVAL: no such number of a BAR.
+ */
+struct p2pmr_ioc_bar {
+	__u32 size;
+	__u32 flags;
+	__u32 domain;
+	__u8 bus;
+	__u8 devfn;
+	__u16 bar;
+	__u32 error;
+	__u32 reason;
 };
 
 #endif /* P2PMR_ABI_H */

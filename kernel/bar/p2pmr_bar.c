@@ -101,17 +101,14 @@ static int bar_p2p_map(const struct p2pmr_request *req, struct p2pmr_mapping *ma
 	mmap_assert_locked(req->vma->vm_mm);
 	/* Importers may read twice or write in pieces, which registers mind. */
 	if (!(pci_resource_flags(pdev, bar->index) & IORESOURCE_PREFETCH) &&
-	    !READ_ONCE(allow_registers)) {
-		p2pmr_refuse(req->importer,
-			     "%s BAR %d is not prefetchable and parameter allow_registers of p2pmr_bar is off",
-			     pci_name(pdev), bar->index);
-		return -EPERM;
-	}
-	if (offset + len > bar->len) {
-		p2pmr_refuse(req->importer, "range reaches beyond BAR %d of %s",
-			     bar->index, pci_name(pdev));
-		return -ENXIO;
-	}
+	    !READ_ONCE(allow_registers))
+		return p2pmr_refuse(req->importer, -EPERM,
+				    "%s BAR %d is not prefetchable and parameter allow_registers of p2pmr_bar is off",
+				    pci_name(pdev), bar->index);
+	if (offset + len > bar->len)
+		return p2pmr_refuse(req->importer, -ENXIO,
+				    "range reaches beyond BAR %d of %s",
+				    bar->index, pci_name(pdev));
 
 	down_read(&bar->fn->lock);
 	if (!bar->fn->gone) {
@@ -396,4 +393,5 @@ module_exit(bar_exit);
 
 MODULE_DESCRIPTION("PCI BARs for user space and for peer-to-peer importers");
 MODULE_AUTHOR("The p2pmr authors");
+MODULE_VERSION("0.1.0"); /* as in CMakeLists.txt */
 MODULE_LICENSE("GPL");

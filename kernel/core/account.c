@@ -116,7 +116,7 @@ int p2pmr_charge(struct p2pmr_range *range)
 	spin_unlock(&accounts_lock);
 	kfree(fresh);
 	if (ret)
-		p2pmr_refuse(range->ops->name,
+		p2pmr_refuse(range->ops, ret,
 			     "user %u is at its limit, parameters user_max_ranges and user_max_mib",
 			     from_kuid_munged(current_user_ns(), uid));
 	return ret;

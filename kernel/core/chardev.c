@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * /dev/p2pmr: the file, the handshake, and how arguments come and go. The
- * requests themselves are in query.c and report.c; their meaning is told in
- * kernel-headers/rdma/p2pmr-abi.h.
+ * requests themselves are in the files that know the answers (chardev.h says
+ * which); their meaning is told in kernel-headers/rdma/p2pmr-abi.h.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
+#include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
 
@@ -25,6 +26,10 @@ union argument {
 	struct p2pmr_ioc_query query;
 	struct p2pmr_ioc_list list;
 	struct p2pmr_ioc_stats stats;
+	struct p2pmr_ioc_watch watch;
+	struct p2pmr_ioc_exporters exporters;
+	struct p2pmr_ioc_instances instances;
+	struct p2pmr_ioc_bar bar;
 };
 
 /**
@@ -39,10 +44,10 @@ struct request {
 	unsigned int cmd;
 	u32 size;
 	u32 min_size;
-	int (*run)(void *arg);
+	int (*run)(struct p2pmr_file *file, void *arg);
 };
 
-static int ioctl_hello(void *arg)
+static int ioctl_hello(struct p2pmr_file *file, void *arg)
 {
 	struct p2pmr_ioc_hello *hello = arg;
 
@@ -51,7 +56,9 @@ static int ioctl_hello(void *arg)
 	hello->version_min = VERSION_MIN;
 	hello->version_max = VERSION_MAX;
 	hello->features = P2PMR_FEATURE_QUERY | P2PMR_FEATURE_LIST |
-			  P2PMR_FEATURE_STATS;
+			  P2PMR_FEATURE_STATS | P2PMR_FEATURE_WATCH |
+			  P2PMR_FEATURE_EXPORTERS | P2PMR_FEATURE_INSTANCES |
+			  P2PMR_FEATURE_BAR;
 	memset(hello->module_version, 0, sizeof(hello->module_version));
 	strscpy(hello->module_version, THIS_MODULE->version,
 		sizeof(hello->module_version));
@@ -69,6 +76,16 @@ static const struct request requests[] = {
 	  offsetofend(struct p2pmr_ioc_list, reserved), p2pmr_ioctl_list },
 	{ P2PMR_IOC_STATS, sizeof(struct p2pmr_ioc_stats),
 	  offsetofend(struct p2pmr_ioc_stats, reserved), p2pmr_ioctl_stats },
+	{ P2PMR_IOC_WATCH, sizeof(struct p2pmr_ioc_watch),
+	  offsetofend(struct p2pmr_ioc_watch, capacity), p2pmr_ioctl_watch },
+	{ P2PMR_IOC_EXPORTERS, sizeof(struct p2pmr_ioc_exporters),
+	  offsetofend(struct p2pmr_ioc_exporters, reserved),
+	  p2pmr_ioctl_exporters },
+	{ P2PMR_IOC_INSTANCES, sizeof(struct p2pmr_ioc_instances),
+	  offsetofend(struct p2pmr_ioc_instances, reserved),
+	  p2pmr_ioctl_instances },
+	{ P2PMR_IOC_BAR, sizeof(struct p2pmr_ioc_bar),
+	  offsetofend(struct p2pmr_ioc_bar, reason), p2pmr_ioctl_bar },
 };
 
 static const struct request *find_request(unsigned int cmd)
@@ -82,8 +99,8 @@ static const struct request *find_request(unsigned int cmd)
 }
 
 /* Copies the argument in, runs the request, copies the answer out. */
-static int run(const struct request *request, union argument *arg,
-	       void __user *uarg)
+static int run(const struct request *request, struct p2pmr_file *file,
+	       union argument *arg, void __user *uarg)
 {
 	u32 size;
 	int ret;
@@ -97,42 +114,66 @@ static int run(const struct request *request, union argument *arg,
 	ret = copy_struct_from_user(arg, request->size, uarg, size);
 	if (ret)
 		return ret;
-	ret = request->run(arg);
+	ret = request->run(file, arg);
 	if (copy_to_user(uarg, arg, min(size, request->size)))
 		return -EFAULT;
 	return ret;
 }
 
-/* The version agreed upon is all that a file has to remember; 0: none yet. */
-static u32 agreed_version(const struct file *file)
-{
-	return (unsigned long)READ_ONCE(file->private_data);
-}
-
-static long chardev_ioctl(struct file *file, unsigned int cmd,
+static long chardev_ioctl(struct file *filp, unsigned int cmd,
 			  unsigned long uarg)
 {
 	const struct request *request = find_request(cmd);
+	struct p2pmr_file *file = filp->private_data;
 	union argument arg;
 	int ret;
 
-	if (cmd != P2PMR_IOC_HELLO && !agreed_version(file))
+	if (cmd != P2PMR_IOC_HELLO && !READ_ONCE(file->version))
 		return -EPROTO;
 	if (!request)
 		return -ENOTTY;
 	if (!current->mm)
 		return -EINVAL;
-	ret = run(request, &arg, (void __user *)uarg);
+	ret = run(request, file, &arg, (void __user *)uarg);
 	if (cmd == P2PMR_IOC_HELLO && !ret)
-		WRITE_ONCE(file->private_data,
-			   (void *)(unsigned long)arg.hello.version);
+		WRITE_ONCE(file->version, arg.hello.version);
 	return ret;
 }
 
-/* misc_open() leaves its own device there, which would pass for a version. */
-static int chardev_open(struct inode *inode, struct file *file)
+static ssize_t chardev_read(struct file *filp, char __user *buf, size_t size,
+			    loff_t *pos)
 {
-	file->private_data = NULL;
+	struct p2pmr_file *file = filp->private_data;
+
+	return p2pmr_watch_read(&file->watch, buf, size,
+				!(filp->f_flags & O_NONBLOCK));
+}
+
+static __poll_t chardev_poll(struct file *filp, poll_table *table)
+{
+	struct p2pmr_file *file = filp->private_data;
+
+	return p2pmr_watch_poll(&file->watch, filp, table);
+}
+
+static int chardev_open(struct inode *inode, struct file *filp)
+{
+	struct p2pmr_file *file = kmalloc(sizeof(*file), GFP_KERNEL_ACCOUNT);
+
+	if (!file)
+		return -ENOMEM;
+	file->version = 0;
+	p2pmr_watch_init(&file->watch);
+	filp->private_data = file;
+	return 0;
+}
+
+static int chardev_release(struct inode *inode, struct file *filp)
+{
+	struct p2pmr_file *file = filp->private_data;
+
+	p2pmr_watch_end(&file->watch);
+	kfree(file);
 	return 0;
 }
 
@@ -189,6 +230,9 @@ int p2pmr_array_add(struct p2pmr_array *array, const void *element, u32 size)
 static const struct file_operations chardev_fops = {
 	.owner = THIS_MODULE,
 	.open = chardev_open,
+	.release = chardev_release,
+	.read = chardev_read,
+	.poll = chardev_poll,
 	.unlocked_ioctl = chardev_ioctl,
 	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,

@@ -10,6 +10,7 @@
 #include <linux/printk.h>
 
 #include <linux/p2pmr.h>
+#include <rdma/p2pmr-abi.h>
 
 #define CORE_NAME "p2pmr"
 
@@ -64,6 +65,11 @@ const struct p2pmr_exporter *
 p2pmr_exporter_get(const struct vm_area_struct *vma);
 void p2pmr_exporter_put(const struct p2pmr_exporter *exporter);
 
+/* instance.c */
+void p2pmr_instance_name(const struct p2pmr_range_ops *importer,
+			 char name[P2PMR_INSTANCE_NAME]);
+void p2pmr_instance_count(const struct p2pmr_range_ops *importer, int ranges);
+
 /* pci_bar.c: takes what no registered exporter claims */
 extern const struct p2pmr_exporter p2pmr_bar_exporter;
 void p2pmr_bar_forget(const struct device *dev);
@@ -108,6 +114,11 @@ u64 p2pmr_counter_read(enum p2pmr_counter counter);
 const char *p2pmr_counter_name(enum p2pmr_counter counter);
 void p2pmr_debugfs_init(void);
 void p2pmr_debugfs_exit(void);
+
+/* watch.c */
+void p2pmr_watch_range(const struct p2pmr_range *range, u32 type);
+void p2pmr_watch_refusal(const struct p2pmr_range_ops *importer, int error,
+			 struct va_format *reason);
 
 /* query.c: the importer of ranges that are only asked about */
 extern const struct p2pmr_range_ops p2pmr_query_ops;

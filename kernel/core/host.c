@@ -22,9 +22,8 @@ static int charge_pages(struct p2pmr_range *range, unsigned long pages)
 
 	if (pinned > limit && !capable(CAP_IPC_LOCK)) {
 		atomic64_sub(pages, &range->mm->pinned_vm);
-		p2pmr_refuse(range->ops->name,
-			     "host memory in the range exceeds RLIMIT_MEMLOCK");
-		return -ENOMEM;
+		return p2pmr_refuse(range->ops, -ENOMEM,
+				    "host memory in the range exceeds RLIMIT_MEMLOCK");
 	}
 	range->host_pages += pages;
 	return 0;
@@ -96,7 +95,7 @@ int p2pmr_host_pin(struct p2pmr_range *range, struct p2pmr_piece *piece)
 					flags, pages);
 		if (n <= 0) {
 			ret = n ?: -EFAULT;
-			p2pmr_refuse(range->ops->name,
+			p2pmr_refuse(range->ops, ret,
 				     "host memory at offset %#lx cannot be pinned: %d",
 				     addr - (range->start & PAGE_MASK), ret);
 			break;

@@ -11,7 +11,7 @@
 #include <linux/mutex.h>
 #include <linux/sched.h>
 
-#include "core.h"
+#include "chardev.h"
 #include "policy.h"
 #include "../compat.h"
 
@@ -103,18 +103,16 @@ void p2pmr_bar_forget(const struct device *dev)
 static int check_policy(const struct p2pmr_request *req, struct pci_dev *pdev,
 			int bar)
 {
-	if (!(pdev->resource[bar].flags & IORESOURCE_PREFETCH) &&
-	    !p2pmr_policy_registers(req->registers)) {
-		p2pmr_refuse(req->importer,
-			     "%s BAR %d is not prefetchable and parameter allow_registers does not let it in",
-			     pci_name(pdev), bar);
-		return -EPERM;
-	}
-	if (!p2pmr_policy_allows(pdev)) {
-		p2pmr_refuse(req->importer,
-			     "%s is ruled out by parameters allow and deny",
-			     pci_name(pdev));
-		return -EPERM;
+	switch (p2pmr_policy(pdev, bar, req->registers)) {
+	case P2PMR_BAR_REGISTERS:
+	case P2PMR_BAR_ON_REQUEST:
+		return p2pmr_refuse(req->importer, -EPERM,
+				    "%s BAR %d is not prefetchable and parameter allow_registers does not let it in",
+				    pci_name(pdev), bar);
+	case P2PMR_BAR_RULED_OUT:
+		return p2pmr_refuse(req->importer, -EPERM,
+				    "%s is ruled out by parameters allow and deny",
+				    pci_name(pdev));
 	}
 	return 0;
 }
@@ -147,18 +145,14 @@ static int follow(const struct p2pmr_request *req, unsigned long addr,
 		if (ret || serves(req, run))
 			break;
 	}
-	if (ret) {
-		p2pmr_refuse(req->importer,
-			     "page %#lx of the mapping cannot be faulted in",
-			     (addr - req->vma->vm_start) >> PAGE_SHIFT);
-		return -EFAULT;
-	}
-	if (!serves(req, run)) {
-		p2pmr_refuse(req->importer,
-			     "page %#lx of the mapping is not writable",
-			     (addr - req->vma->vm_start) >> PAGE_SHIFT);
-		return -EACCES;
-	}
+	if (ret)
+		return p2pmr_refuse(req->importer, -EFAULT,
+				    "page %#lx of the mapping cannot be faulted in",
+				    (addr - req->vma->vm_start) >> PAGE_SHIFT);
+	if (!serves(req, run))
+		return p2pmr_refuse(req->importer, -EACCES,
+				    "page %#lx of the mapping is not writable",
+				    (addr - req->vma->vm_start) >> PAGE_SHIFT);
 	return 0;
 }
 
@@ -182,11 +176,10 @@ static int add_run(const struct p2pmr_request *req, struct p2pmr_mapping *map,
 	map->prot = run->prot;
 	if (inside)
 		ret = p2pmr_add_extent(map, run->addr, inside, NULL);
-	if (!ret && inside < run->len) {
-		p2pmr_refuse(req->importer, "mapping reaches beyond BAR %d of %s",
-			     map->bar, pci_name(pdev));
-		ret = -ENXIO;
-	}
+	if (!ret && inside < run->len)
+		ret = p2pmr_refuse(req->importer, -ENXIO,
+				   "mapping reaches beyond BAR %d of %s",
+				   map->bar, pci_name(pdev));
 	return ret;
 }
 
@@ -224,24 +217,19 @@ static int bar_map(const struct p2pmr_request *req, struct p2pmr_mapping *map)
 	struct p2pmr_run run;
 	int ret, policy;
 
-	if (!READ_ONCE(builtin_exporter)) {
-		p2pmr_refuse(req->importer, "parameter builtin_exporter is off");
-		return -EPERM;
-	}
-	if (!(req->vma->vm_flags & VM_PFNMAP)) {
-		p2pmr_refuse(req->importer,
-			     "mapping is not made of page frame numbers");
-		return -ENXIO;
-	}
+	if (!READ_ONCE(builtin_exporter))
+		return p2pmr_refuse(req->importer, -EPERM,
+				    "parameter builtin_exporter is off");
+	if (!(req->vma->vm_flags & VM_PFNMAP))
+		return p2pmr_refuse(req->importer, -ENXIO,
+				    "mapping is not made of page frame numbers");
 	ret = follow(req, req->start, &run);
 	if (ret)
 		return ret;
 	ret = find_function(map, run.addr);
-	if (ret) {
-		p2pmr_refuse(req->importer,
-			     "mapping is not a memory BAR of a PCI function");
-		return ret;
-	}
+	if (ret)
+		return p2pmr_refuse(req->importer, ret,
+				    "mapping is not a memory BAR of a PCI function");
 	policy = check_policy(req, to_pci_dev(map->dev), map->bar);
 	if (policy && !req->query)
 		return policy;
@@ -251,5 +239,49 @@ static int bar_map(const struct p2pmr_request *req, struct p2pmr_mapping *map)
 
 const struct p2pmr_exporter p2pmr_bar_exporter = {
 	.name = "pci-bar",
+	.owner = THIS_MODULE,
 	.p2p_map = bar_map,
 };
+
+static u32 judge(const struct pci_dev *pdev, int bar)
+{
+	const struct resource *res = &pdev->resource[bar];
+
+	if (!res->flags)
+		return P2PMR_BAR_NOT_THERE;
+	if (!(res->flags & IORESOURCE_MEM))
+		return P2PMR_BAR_NOT_MEMORY;
+	if (!res->start || (res->flags & IORESOURCE_UNSET))
+		return P2PMR_BAR_NO_ADDRESS;
+	if (!READ_ONCE(builtin_exporter))
+		return P2PMR_BAR_EXPORTER_OFF;
+	return p2pmr_policy(pdev, bar, false);
+}
+
+/* arg is the caller's struct p2pmr_ioc_bar, and becomes the answer. */
+int p2pmr_ioctl_bar(struct p2pmr_file *file, void *arg)
+{
+	static const u32 errors[] = {
+		[P2PMR_BAR_SERVED] = 0,
+		[P2PMR_BAR_EXPORTER_OFF] = EPERM,
+		[P2PMR_BAR_REGISTERS] = EPERM,
+		[P2PMR_BAR_ON_REQUEST] = EPERM,
+		[P2PMR_BAR_RULED_OUT] = EPERM,
+		[P2PMR_BAR_NOT_MEMORY] = ENXIO,
+		[P2PMR_BAR_NOT_THERE] = ENXIO,
+		[P2PMR_BAR_NO_ADDRESS] = ENXIO,
+	};
+	struct p2pmr_ioc_bar *request = arg;
+	struct pci_dev *pdev;
+
+	if (request->flags || request->bar >= PCI_STD_NUM_BARS)
+		return -EINVAL;
+	pdev = pci_get_domain_bus_and_slot(request->domain, request->bus,
+					   request->devfn);
+	if (!pdev)
+		return -ENODEV;
+	request->reason = judge(pdev, request->bar);
+	request->error = errors[request->reason];
+	pci_dev_put(pdev);
+	return 0;
+}

@@ -14,6 +14,8 @@
 #include <linux/string.h>
 #include <linux/sysfs.h>
 
+#include <rdma/p2pmr-abi.h>
+
 #include "policy.h"
 
 #define LIST_SIZE 1024
@@ -144,8 +146,7 @@ static bool listed(const struct list *list, const struct pci_dev *pdev,
 	return search(copy, pdev) == 1;
 }
 
-/* May the built-in exporter serve @pdev? May sleep. */
-bool p2pmr_policy_allows(const struct pci_dev *pdev)
+static bool served(const struct pci_dev *pdev)
 {
 	bool allowed = true;
 	char *copy;
@@ -198,10 +199,21 @@ module_param_cb(allow_registers, &registers_ops, &allow_registers, 0644);
 MODULE_PARM_DESC(allow_registers,
 		 "Accept non-prefetchable (register) BARs too: N, Y, or for who asks: request (default: N)");
 
-/* May a register BAR be served, to somebody who has asked for it or not? */
-bool p2pmr_policy_registers(bool requested)
+/*
+ * May a BAR be served, to somebody who says that he bears registers or to one
+ * who does not? P2PMR_BAR_*. May sleep.
+ */
+u32 p2pmr_policy(const struct pci_dev *pdev, int bar, bool requested)
 {
-	int allowed = READ_ONCE(allow_registers);
+	int registers = READ_ONCE(allow_registers);
 
-	return allowed == ALWAYS || (allowed == ON_REQUEST && requested);
+	if (!served(pdev))
+		return P2PMR_BAR_RULED_OUT;
+	if (pdev->resource[bar].flags & IORESOURCE_PREFETCH)
+		return P2PMR_BAR_SERVED;
+	if (registers == NEVER)
+		return P2PMR_BAR_REGISTERS;
+	if (registers == ON_REQUEST && !requested)
+		return P2PMR_BAR_ON_REQUEST;
+	return P2PMR_BAR_SERVED;
 }

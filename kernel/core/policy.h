@@ -7,7 +7,6 @@
 
 #include <linux/pci.h>
 
-bool p2pmr_policy_registers(bool requested);
-bool p2pmr_policy_allows(const struct pci_dev *pdev);
+u32 p2pmr_policy(const struct pci_dev *pdev, int bar, bool requested);
 
 #endif /* P2PMR_POLICY_H */

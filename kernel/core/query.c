@@ -213,7 +213,7 @@ static int walk(struct query *q, unsigned long addr, unsigned long end)
 }
 
 /* arg is the caller's struct p2pmr_ioc_query, and becomes the answer. */
-int p2pmr_ioctl_query(void *arg)
+int p2pmr_ioctl_query(struct p2pmr_file *file, void *arg)
 {
 	struct p2pmr_ioc_query *query = arg;
 	struct query *q;

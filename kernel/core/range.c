@@ -183,6 +183,8 @@ int p2pmr_range_commit(struct p2pmr_range *range)
 	if (!ret) {
 		range->ops->activate(range);
 		range->state = P2PMR_LIVE;
+		p2pmr_instance_count(range->ops, 1);
+		p2pmr_watch_range(range, P2PMR_EVENT_REGISTER);
 	}
 	spin_unlock(&range->lock);
 

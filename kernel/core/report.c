@@ -74,6 +74,9 @@ static bool describe(struct p2pmr_list_range *out, struct p2pmr_range *range,
 	out->uid = from_kuid_munged(current_user_ns(), uid);
 	out->flags = range->write ? P2PMR_RANGE_WRITE : 0;
 	strscpy(out->importer, range->ops->name, sizeof(out->importer));
+	p2pmr_instance_name(range->ops, out->instance);
+	if (asker->everybody || range->mm == current->mm)
+		out->address = range->start;
 	return true;
 }
 
@@ -119,7 +122,7 @@ static int list(struct p2pmr_ioc_list *list, struct p2pmr_array *out,
 }
 
 /* arg is the caller's struct p2pmr_ioc_list, and becomes the answer. */
-int p2pmr_ioctl_list(void *arg)
+int p2pmr_ioctl_list(struct p2pmr_file *file, void *arg)
 {
 	struct p2pmr_ioc_list *request = arg;
 	struct asker asker = {
@@ -135,7 +138,7 @@ int p2pmr_ioctl_list(void *arg)
 	    !request->capacity)
 		return -EINVAL;
 	ret = p2pmr_array_init(&out, request->ranges, request->range_size,
-			       sizeof(struct p2pmr_list_range),
+			       offsetofend(struct p2pmr_list_range, location),
 			       request->capacity);
 	if (ret)
 		return ret;
@@ -151,7 +154,7 @@ int p2pmr_ioctl_list(void *arg)
  * arg is the caller's struct p2pmr_ioc_stats, and becomes the answer. The
  * counters are of the whole machine and for everybody, like /proc/vmstat.
  */
-int p2pmr_ioctl_stats(void *arg)
+int p2pmr_ioctl_stats(struct p2pmr_file *file, void *arg)
 {
 	struct p2pmr_ioc_stats *request = arg;
 	struct p2pmr_array out;

@@ -33,7 +33,9 @@ static void do_revoke(struct p2pmr_range *range, bool active)
 		if (range->cause != P2PMR_CAUSE_RELEASE) {
 			p2pmr_count(P2PMR_COUNT_REVOKED + range->cause);
 			trace_p2pmr_revoke(range);
+			p2pmr_watch_range(range, P2PMR_EVENT_REVOKE);
 		}
+		p2pmr_instance_count(range->ops, -1);
 	}
 	if (!ret) {
 		p2pmr_segments_unmap(range);
@@ -140,6 +142,7 @@ void p2pmr_range_revoke(struct p2pmr_range *range, enum p2pmr_cause cause)
 	if (was == P2PMR_LIVE && cause == P2PMR_CAUSE_RELEASE) {
 		p2pmr_count(P2PMR_COUNT_DEREGISTERED);
 		trace_p2pmr_deregister(range);
+		p2pmr_watch_range(range, P2PMR_EVENT_DEREGISTER);
 	}
 	if (was == P2PMR_SETUP || was == P2PMR_LIVE)
 		do_revoke(range, was == P2PMR_LIVE);

@@ -104,12 +104,10 @@ static int check_direction(struct p2pmr_range *range, struct device *dev,
 {
 	if (!valid_dma_direction(dir) || !dev->dma_mask)
 		return -EINVAL;
-	if (dir != DMA_TO_DEVICE && !range->write) {
-		p2pmr_refuse(range->ops->name,
-			     "%s would write, but the range is for reading only",
-			     dev_name(dev));
-		return -EACCES;
-	}
+	if (dir != DMA_TO_DEVICE && !range->write)
+		return p2pmr_refuse(range->ops, -EACCES,
+				    "%s would write, but the range is for reading only",
+				    dev_name(dev));
 	return 0;
 }
 
@@ -161,11 +159,11 @@ int p2pmr_range_map_dma(struct p2pmr_range *range, struct device *dev,
 		cond_resched();
 		seg->dma = map_one(dev, seg, dir);
 		if (dma_mapping_error(dev, seg->dma)) {
-			p2pmr_refuse(range->ops->name,
-				     "%s gets no DMA address for %llu bytes",
-				     dev_name(dev), seg->len);
+			ret = p2pmr_refuse(range->ops, -EIO,
+					   "%s gets no DMA address for %llu bytes",
+					   dev_name(dev), seg->len);
 			unmap_dma(range, i);
-			return -EIO;
+			return ret;
 		}
 	}
 	return 0;

@@ -50,26 +50,35 @@ const char *p2pmr_counter_name(enum p2pmr_counter counter)
 /**
  * p2pmr_refuse() - tell the one who asked why he does not get it
  * @importer: through whom he asked
+ * @error: negative errno that he gets instead
  * @fmt: the reason, without a newline
  *
- * One rate-limited line in the kernel log, a trace event, and a count; none of
- * them for a query, which asks for nothing that could be refused. To be called
- * in the context of the process that asked.
+ * One rate-limited line in the kernel log, a trace event, an event for those who
+ * watch, and a count; none of them for a query, which asks for nothing that
+ * could be refused. To be called in the context of the process that asked.
+ *
+ * Return: @error.
  */
-void p2pmr_refuse(const char *importer, const char *fmt, ...)
+int p2pmr_refuse(const struct p2pmr_range_ops *importer, int error,
+		 const char *fmt, ...)
 {
 	struct va_format vaf = { .fmt = fmt };
+	char instance[P2PMR_INSTANCE_NAME] = "";
 	va_list args;
 
-	if (importer == p2pmr_query_ops.name)
-		return;
+	if (importer == &p2pmr_query_ops)
+		return error;
+	p2pmr_instance_name(importer, instance);
 	va_start(args, fmt);
 	vaf.va = &args;
 	p2pmr_count(P2PMR_COUNT_REFUSED);
-	trace_p2pmr_refuse(task_pid_nr(current), importer, &vaf);
-	pr_notice_ratelimited("%s: refused for %s[%d]: %pV\n", importer,
+	trace_p2pmr_refuse(task_pid_nr(current), importer->name, &vaf);
+	p2pmr_watch_refusal(importer, error, &vaf);
+	pr_notice_ratelimited("%s: refused for %s[%d]: %pV\n",
+			      *instance ? instance : importer->name,
 			      current->comm, task_pid_nr(current), &vaf);
 	va_end(args);
+	return error;
 }
 EXPORT_SYMBOL_GPL(p2pmr_refuse);
 

@@ -42,16 +42,13 @@ static struct p2pmr_piece *add_piece(struct p2pmr_range *range,
 static int check_rights(struct p2pmr_range *range, struct vm_area_struct *vma)
 {
 	/* Not VM_SHARED: a read-only file's shared mapping is without it. */
-	if (!(vma->vm_flags & VM_MAYSHARE)) {
-		p2pmr_refuse(range->ops->name, "mapping is private (MAP_PRIVATE)");
-		return -EINVAL;
-	}
+	if (!(vma->vm_flags & VM_MAYSHARE))
+		return p2pmr_refuse(range->ops, -EINVAL,
+				    "mapping is private (MAP_PRIVATE)");
 	if (!(vma->vm_flags & VM_READ) ||
-	    (range->write && !(vma->vm_flags & VM_WRITE))) {
-		p2pmr_refuse(range->ops->name,
-			     "access flags ask for more than the mapping's protection");
-		return -EACCES;
-	}
+	    (range->write && !(vma->vm_flags & VM_WRITE)))
+		return p2pmr_refuse(range->ops, -EACCES,
+				    "access flags ask for more than the mapping's protection");
 	return 0;
 }
 
@@ -69,19 +66,17 @@ static int add_vma(struct p2pmr_range *range, struct vm_area_struct *vma,
 			return ret;
 		range->device_bytes += end - start;
 	} else if (range->flags & P2PMR_MAP_DEVICE_ONLY) {
-		p2pmr_refuse(range->ops->name,
-			     "host memory at offset %#lx, where device memory is required",
-			     start - range->start);
-		return -EMEDIUMTYPE;
+		return p2pmr_refuse(range->ops, -EMEDIUMTYPE,
+				    "host memory at offset %#lx, where device memory is required",
+				    start - range->start);
 	} else if (n && !range->pieces[n - 1].exporter) {
 		range->pieces[n - 1].end = end;
 		return 0;
 	}
-	if (n == MAX_PIECES) {
-		p2pmr_refuse(range->ops->name,
-			     "range has more than %u mappings", MAX_PIECES);
-		return -E2BIG;
-	}
+	if (n == MAX_PIECES)
+		return p2pmr_refuse(range->ops, -E2BIG,
+				    "range has more than %u mappings",
+				    MAX_PIECES);
 	piece = add_piece(range, start, end);
 	if (!piece)
 		return -ENOMEM;
@@ -115,10 +110,9 @@ int p2pmr_collect(struct p2pmr_range *range)
 	while (!ret && addr < end) {
 		vma = find_vma(range->mm, addr);
 		if (!vma || vma->vm_start > addr) {
-			p2pmr_refuse(range->ops->name,
-				     "nothing is mapped at offset %#lx",
-				     addr - range->start);
-			ret = -EFAULT;
+			ret = p2pmr_refuse(range->ops, -EFAULT,
+					   "nothing is mapped at offset %#lx",
+					   addr - range->start);
 			break;
 		}
 		ret = add_vma(range, vma, addr, min(vma->vm_end, end));
@@ -211,7 +205,7 @@ static int resolve_device(struct p2pmr_piece *piece, struct vm_area_struct *vma)
 		.end = piece->end,
 		.write = range->write,
 		.registers = range->flags & P2PMR_MAP_REGISTERS,
-		.importer = range->ops->name,
+		.importer = range->ops,
 		.owner = current,
 		.query = range->ops == &p2pmr_query_ops,
 	};

@@ -60,7 +60,7 @@ AT(p2pmr_ioc_query, read_error, 44);
 AT(p2pmr_ioc_query, write_error, 48);
 AT(p2pmr_ioc_query, reserved, 52);
 
-SIZE(p2pmr_list_range, 144);
+SIZE(p2pmr_list_range, 216);
 AT(p2pmr_list_range, id, 0);
 AT(p2pmr_list_range, length, 8);
 AT(p2pmr_list_range, device_bytes, 16);
@@ -73,6 +73,8 @@ AT(p2pmr_list_range, device_segments, 48);
 AT(p2pmr_list_range, reserved, 52);
 AT(p2pmr_list_range, importer, 56);
 AT(p2pmr_list_range, location, 88);
+AT(p2pmr_list_range, instance, 144);
+AT(p2pmr_list_range, address, 208);
 
 SIZE(p2pmr_ioc_list, 40);
 AT(p2pmr_ioc_list, size, 0);
@@ -97,13 +99,86 @@ AT(p2pmr_ioc_stats, capacity, 20);
 AT(p2pmr_ioc_stats, count, 24);
 AT(p2pmr_ioc_stats, reserved, 28);
 
+SIZE(p2pmr_event, 400);
+AT(p2pmr_event, type, 0);
+AT(p2pmr_event, flags, 4);
+AT(p2pmr_event, time_ns, 8);
+AT(p2pmr_event, lost, 16);
+AT(p2pmr_event, id, 24);
+AT(p2pmr_event, address, 32);
+AT(p2pmr_event, length, 40);
+AT(p2pmr_event, device_bytes, 48);
+AT(p2pmr_event, pid, 56);
+AT(p2pmr_event, uid, 60);
+AT(p2pmr_event, cause, 64);
+AT(p2pmr_event, error, 68);
+AT(p2pmr_event, command, 72);
+AT(p2pmr_event, importer, 88);
+AT(p2pmr_event, instance, 120);
+AT(p2pmr_event, location, 184);
+AT(p2pmr_event, reason, 240);
+
+SIZE(p2pmr_ioc_watch, 16);
+AT(p2pmr_ioc_watch, size, 0);
+AT(p2pmr_ioc_watch, flags, 4);
+AT(p2pmr_ioc_watch, event_size, 8);
+AT(p2pmr_ioc_watch, capacity, 12);
+
+SIZE(p2pmr_exporter_info, 112);
+AT(p2pmr_exporter_info, name, 0);
+AT(p2pmr_exporter_info, module, 32);
+AT(p2pmr_exporter_info, mappings, 96);
+AT(p2pmr_exporter_info, flags, 104);
+AT(p2pmr_exporter_info, reserved, 108);
+
+SIZE(p2pmr_ioc_exporters, 32);
+AT(p2pmr_ioc_exporters, size, 0);
+AT(p2pmr_ioc_exporters, flags, 4);
+AT(p2pmr_ioc_exporters, exporters, 8);
+AT(p2pmr_ioc_exporters, exporter_size, 16);
+AT(p2pmr_ioc_exporters, capacity, 20);
+AT(p2pmr_ioc_exporters, count, 24);
+AT(p2pmr_ioc_exporters, reserved, 28);
+
+SIZE(p2pmr_instance_info, 104);
+AT(p2pmr_instance_info, name, 0);
+AT(p2pmr_instance_info, importer, 64);
+AT(p2pmr_instance_info, ranges, 96);
+
+SIZE(p2pmr_ioc_instances, 32);
+AT(p2pmr_ioc_instances, size, 0);
+AT(p2pmr_ioc_instances, flags, 4);
+AT(p2pmr_ioc_instances, instances, 8);
+AT(p2pmr_ioc_instances, instance_size, 16);
+AT(p2pmr_ioc_instances, capacity, 20);
+AT(p2pmr_ioc_instances, count, 24);
+AT(p2pmr_ioc_instances, reserved, 28);
+
+SIZE(p2pmr_ioc_bar, 24);
+AT(p2pmr_ioc_bar, size, 0);
+AT(p2pmr_ioc_bar, flags, 4);
+AT(p2pmr_ioc_bar, domain, 8);
+AT(p2pmr_ioc_bar, bus, 12);
+AT(p2pmr_ioc_bar, devfn, 13);
+AT(p2pmr_ioc_bar, bar, 14);
+AT(p2pmr_ioc_bar, error, 16);
+AT(p2pmr_ioc_bar, reason, 20);
+
 /* Requests carry no size, so they are the same for a caller of 32 bits. */
 CHECK(P2PMR_IOC_HELLO == 0xd500);
 CHECK(P2PMR_IOC_QUERY == 0xd501);
 CHECK(P2PMR_IOC_LIST == 0xd502);
 CHECK(P2PMR_IOC_STATS == 0xd503);
+CHECK(P2PMR_IOC_WATCH == 0xd504);
+CHECK(P2PMR_IOC_EXPORTERS == 0xd505);
+CHECK(P2PMR_IOC_INSTANCES == 0xd506);
+CHECK(P2PMR_IOC_BAR == 0xd507);
 CHECK(P2PMR_ABI_VERSION == 1);
 CHECK(P2PMR_NAME_SIZE == 32);
+CHECK(P2PMR_INSTANCE_SIZE == 64);
+CHECK(P2PMR_MODULE_NAME_SIZE == 64);
+CHECK(P2PMR_COMMAND_SIZE == 16);
+CHECK(P2PMR_REASON_SIZE == 160);
 
 #ifdef __cplusplus
 extern "C" {

@@ -21,6 +21,10 @@ union argument {
 	struct p2pmr_ioc_query query;
 	struct p2pmr_ioc_list list;
 	struct p2pmr_ioc_stats stats;
+	struct p2pmr_ioc_watch watch;
+	struct p2pmr_ioc_exporters exporters;
+	struct p2pmr_ioc_instances instances;
+	struct p2pmr_ioc_bar bar;
 	uint8_t bytes[2 * PAGE];
 };
 
@@ -68,16 +72,56 @@ static void valid_stats(union argument *argument)
 	};
 }
 
+static void valid_watch(union argument *argument)
+{
+	argument->watch = (struct p2pmr_ioc_watch){
+		.size = sizeof(argument->watch),
+		.event_size = sizeof(struct p2pmr_event),
+	};
+}
+
+static void valid_exporters(union argument *argument)
+{
+	argument->exporters = (struct p2pmr_ioc_exporters){
+		.size = sizeof(argument->exporters),
+		.exporters = (uintptr_t)array,
+		.exporter_size = sizeof(struct p2pmr_exporter_info),
+		.capacity = 8,
+	};
+}
+
+static void valid_instances(union argument *argument)
+{
+	argument->instances = (struct p2pmr_ioc_instances){
+		.size = sizeof(argument->instances),
+		.instances = (uintptr_t)array,
+		.instance_size = sizeof(struct p2pmr_instance_info),
+		.capacity = 8,
+	};
+}
+
+/* The host bridge has no BAR, which is an answer. */
+static void valid_bar(union argument *argument)
+{
+	argument->bar = (struct p2pmr_ioc_bar){
+		.size = sizeof(argument->bar),
+	};
+}
+
 #define ABSENT ((size_t)-1)
-#define REQUEST(name_, NAME_, reserved_)                                     \
+#define REQUEST(name_, NAME_)                                                \
 	.name = #name_, .number = P2PMR_IOC_##NAME_, .valid = valid_##name_, \
 	.size = sizeof(struct p2pmr_ioc_##name_),                            \
-	.flags = offsetof(struct p2pmr_ioc_##name_, flags),                  \
-	.reserved = offsetof(struct p2pmr_ioc_##name_, reserved_)
-#define ARRAY(name_, pointer_, element_size_, element_)                    \
+	.flags = offsetof(struct p2pmr_ioc_##name_, flags)
+#define RESERVED(name_) .reserved = offsetof(struct p2pmr_ioc_##name_, reserved)
+#define NO_RESERVED	.reserved = ABSENT
+#define NO_ARRAY	.pointer = ABSENT
+/* An element of version 1 ended with its member last_. */
+#define ARRAY(name_, pointer_, element_size_, element_, last_)             \
 	.pointer = offsetof(struct p2pmr_ioc_##name_, pointer_),           \
 	.element_size = offsetof(struct p2pmr_ioc_##name_, element_size_), \
-	.least = sizeof(struct element_)
+	.least = offsetof(struct element_, last_) +                        \
+		 sizeof(((struct element_ *)0)->last_)
 
 static const struct request {
 	const char *name;
@@ -86,13 +130,21 @@ static const struct request {
 	size_t size, flags, reserved;
 	size_t pointer, element_size, least;
 } requests[] = {
-	{ REQUEST(hello, HELLO, reserved), .pointer = ABSENT },
-	{ REQUEST(query, QUERY, reserved),
-	  ARRAY(query, segments, segment_size, p2pmr_query_segment) },
-	{ REQUEST(list, LIST, reserved),
-	  ARRAY(list, ranges, range_size, p2pmr_list_range) },
-	{ REQUEST(stats, STATS, reserved),
-	  ARRAY(stats, stats, stat_size, p2pmr_stat) },
+	{ REQUEST(hello, HELLO), RESERVED(hello), NO_ARRAY },
+	{ REQUEST(query, QUERY), RESERVED(query),
+	  ARRAY(query, segments, segment_size, p2pmr_query_segment, location) },
+	{ REQUEST(list, LIST), RESERVED(list),
+	  ARRAY(list, ranges, range_size, p2pmr_list_range, location) },
+	{ REQUEST(stats, STATS), RESERVED(stats),
+	  ARRAY(stats, stats, stat_size, p2pmr_stat, value) },
+	{ REQUEST(watch, WATCH), NO_RESERVED, NO_ARRAY },
+	{ REQUEST(exporters, EXPORTERS), RESERVED(exporters),
+	  ARRAY(exporters, exporters, exporter_size, p2pmr_exporter_info,
+		reserved) },
+	{ REQUEST(instances, INSTANCES), RESERVED(instances),
+	  ARRAY(instances, instances, instance_size, p2pmr_instance_info,
+		ranges) },
+	{ REQUEST(bar, BAR), NO_RESERVED, NO_ARRAY },
 };
 
 static union argument argument;
@@ -142,6 +194,8 @@ static void unknown_flags(void **state)
 
 static void check_reserved(int fd, const struct request *request)
 {
+	if (request->reserved == ABSENT)
+		return;
 	assert_int_equal(error_with(fd, request, request->reserved, 1), EINVAL);
 	assert_int_equal(error_with(fd, request, request->reserved, 1u << 31),
 			 EINVAL);

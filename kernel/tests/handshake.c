@@ -14,8 +14,10 @@
 #include "chardev.h"
 #include "runner.h"
 
-#define ALL_FEATURES \
-	(P2PMR_FEATURE_QUERY | P2PMR_FEATURE_LIST | P2PMR_FEATURE_STATS)
+#define ALL_FEATURES                                                      \
+	(P2PMR_FEATURE_QUERY | P2PMR_FEATURE_LIST | P2PMR_FEATURE_STATS | \
+	 P2PMR_FEATURE_WATCH | P2PMR_FEATURE_EXPORTERS |                  \
+	 P2PMR_FEATURE_INSTANCES | P2PMR_FEATURE_BAR)
 
 static int stats_error(int fd)
 {

@@ -58,7 +58,7 @@ int p2pmr_advise(struct p2pmr_ibdev *dev, struct ib_pd *pd,
 		if (is_known(dev, sg_list[i].lkey))
 			ret = -EOPNOTSUPP;
 	if (ret)
-		p2pmr_ibdev_refuse(dev, "advice on an MR of device memory");
+		p2pmr_ibdev_refuse(dev, ret, "advice on an MR of device memory");
 	else
 		ret = dev->orig.advise_mr(pd, advice, flags, sg_list, num_sge,
 					  attrs);

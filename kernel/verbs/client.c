@@ -7,6 +7,8 @@
 
 #include <linux/debugfs.h>
 #include <linux/module.h>
+#include <linux/nsproxy.h>
+#include <linux/sched.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 
@@ -62,6 +64,14 @@ static bool is_supported(struct ib_device *ibdev)
 	       ibdev->ops.alloc_mr && ibdev->ops.map_mr_sg;
 }
 
+static bool is_visible(const struct p2pmr_instance *instance)
+{
+	struct p2pmr_ibdev *dev =
+		container_of(instance, struct p2pmr_ibdev, instance);
+
+	return rdma_dev_access_netns(dev->ibdev, current->nsproxy->net_ns);
+}
+
 static struct p2pmr_ibdev *ibdev_alloc(struct ib_device *ibdev)
 {
 	struct p2pmr_ibdev *dev = kzalloc(sizeof(*dev), GFP_KERNEL);
@@ -73,6 +83,10 @@ static struct p2pmr_ibdev *ibdev_alloc(struct ib_device *ibdev)
 		return NULL;
 	}
 	dev->ibdev = ibdev;
+	dev->instance.importer = p2pmr_mr_ops.name;
+	dev->instance.visible = is_visible;
+	dev->range_ops = p2pmr_mr_ops;
+	dev->range_ops.instance = &dev->instance;
 	kref_init(&dev->kref);
 	init_rwsem(&dev->registering);
 	mutex_init(&dev->lock);
@@ -124,6 +138,7 @@ static int client_add(struct ib_device *ibdev)
 		get_device(&ibdev->dev);
 		p2pmr_hooks_attach(dev);
 	}
+	p2pmr_instance_add(&dev->instance, dev_name(&ibdev->dev));
 	pr_info("%s: attached\n", dev_name(&ibdev->dev));
 	return 0;
 }
@@ -137,6 +152,7 @@ static void client_remove(struct ib_device *ibdev, void *client_data)
 {
 	struct p2pmr_ibdev *dev = client_data;
 
+	p2pmr_instance_remove(&dev->instance);
 	down_write(&dev->registering);
 	dev->removed = true;
 	up_write(&dev->registering);
@@ -146,10 +162,18 @@ static void client_remove(struct ib_device *ibdev, void *client_data)
 	p2pmr_ibdev_put(dev);
 }
 
+static void client_rename(struct ib_device *ibdev, void *client_data)
+{
+	struct p2pmr_ibdev *dev = client_data;
+
+	p2pmr_instance_rename(&dev->instance, dev_name(&ibdev->dev));
+}
+
 static struct ib_client client = {
 	.name = KBUILD_MODNAME,
 	.add = client_add,
 	.remove = client_remove,
+	.rename = client_rename,
 };
 
 /* Does the driver's way from an address to a page and back lead home? */
@@ -207,4 +231,5 @@ module_exit(p2pmr_verbs_exit);
 MODULE_SOFTDEP("pre: ib_uverbs");
 MODULE_DESCRIPTION("ibv_reg_mr() on device memory for soft-RoCE");
 MODULE_AUTHOR("The p2pmr authors");
+MODULE_VERSION("0.1.0"); /* as in CMakeLists.txt */
 MODULE_LICENSE("GPL");

@@ -115,11 +115,11 @@ int p2pmr_driver_mr_make(struct p2pmr_shadow *shadow, u64 iova, int access)
 	struct ib_mr *mr;
 	int ret;
 
-	if (pages << page_shift > p2pmr_rxe_max_length()) {
-		p2pmr_ibdev_refuse(dev, "%llu pages; this kernel's rdma_rxe ends at %llu in one MR",
-				   pages, p2pmr_rxe_max_length() >> PAGE_SHIFT);
-		return -EFBIG;
-	}
+	if (pages << page_shift > p2pmr_rxe_max_length())
+		return p2pmr_ibdev_refuse(dev, -EFBIG,
+					  "%llu pages; this kernel's rdma_rxe ends at %llu in one MR",
+					  pages,
+					  p2pmr_rxe_max_length() >> PAGE_SHIFT);
 	mr = dev->ibdev->ops.alloc_mr(dev->fastreg.pd, IB_MR_TYPE_MEM_REG, pages);
 	if (IS_ERR(mr))
 		return PTR_ERR(mr);

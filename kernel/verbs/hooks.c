@@ -101,8 +101,9 @@ static struct ib_mr *reg_host(struct p2pmr_ibdev *dev, P2PMR_REG_USER_MR_PARAMS,
 
 	if (request) {
 		if (request->flags & P2PMR_REG_REQUIRE_DEVICE) {
-			p2pmr_ibdev_refuse(dev, "host memory, where device memory is required");
-			return ERR_PTR(-EMEDIUMTYPE);
+			ret = p2pmr_ibdev_refuse(dev, -EMEDIUMTYPE,
+						 "host memory, where device memory is required");
+			return ERR_PTR(ret);
 		}
 		ret = p2pmr_request_answer(udata, length, 0, 0, 0);
 		if (ret)

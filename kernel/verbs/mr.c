@@ -54,16 +54,14 @@ struct p2pmr_shadow *p2pmr_mr_shadow(struct ib_mr *mr)
 
 static int check_request(struct p2pmr_ibdev *dev, u64 length, int access)
 {
-	if (access & ~ACCESS_SUPPORTED) {
-		p2pmr_ibdev_refuse(dev, "access flags %#x are not supported on device memory",
-			     access & ~ACCESS_SUPPORTED);
-		return -EOPNOTSUPP;
-	}
-	if (length > p2pmr_rxe_max_length()) {
-		p2pmr_ibdev_refuse(dev, "%llu bytes; this kernel's rdma_rxe ends at %llu in one MR",
-			     length, p2pmr_rxe_max_length());
-		return -EFBIG;
-	}
+	if (access & ~ACCESS_SUPPORTED)
+		return p2pmr_ibdev_refuse(dev, -EOPNOTSUPP,
+					  "access flags %#x are not supported on device memory",
+					  access & ~ACCESS_SUPPORTED);
+	if (length > p2pmr_rxe_max_length())
+		return p2pmr_ibdev_refuse(dev, -EFBIG,
+					  "%llu bytes; this kernel's rdma_rxe ends at %llu in one MR",
+					  length, p2pmr_rxe_max_length());
 	return 0;
 }
 
@@ -86,7 +84,7 @@ static int revoke(struct p2pmr_range *range, enum p2pmr_cause cause)
 	return ret;
 }
 
-static const struct p2pmr_range_ops range_ops = {
+const struct p2pmr_range_ops p2pmr_mr_ops = {
 	.name = KBUILD_MODNAME,
 	.activate = activate,
 	.revoke = revoke,
@@ -110,7 +108,8 @@ static int try_register(struct p2pmr_shadow *shadow, u64 start, u64 length,
 	int ret;
 
 	ret = p2pmr_range_map(&shadow->range, start, length,
-			      map_flags(shadow->request, access), &range_ops);
+			      map_flags(shadow->request, access),
+			      &shadow->dev->range_ops);
 	if (ret)
 		return ret;
 	ret = p2pmr_range_map_kernel(&shadow->range);
@@ -139,8 +138,9 @@ static int try_repeatedly(struct p2pmr_shadow *shadow, u64 start, u64 length,
 		ret = try_register(shadow, start, length, iova, access);
 	}
 	if (ret == -EAGAIN)
-		p2pmr_ibdev_refuse(shadow->dev, "mappings changed during each of %d attempts",
-			     tries);
+		p2pmr_ibdev_refuse(shadow->dev, ret,
+				   "mappings changed during each of %d attempts",
+				   tries);
 	return ret;
 }
 

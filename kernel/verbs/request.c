@@ -69,7 +69,8 @@ struct p2pmr_mr_request *p2pmr_request_read(struct p2pmr_ibdev *dev,
 	if (!ret)
 		ret = check(&req);
 	if (ret) {
-		p2pmr_ibdev_refuse(dev, "malformed extended request: %d", ret);
+		p2pmr_ibdev_refuse(dev, ret, "malformed extended request: %d",
+				   ret);
 		return ERR_PTR(ret);
 	}
 	request = kzalloc(sizeof(*request), GFP_KERNEL_ACCOUNT);
@@ -83,7 +84,8 @@ struct p2pmr_mr_request *p2pmr_request_read(struct p2pmr_ibdev *dev,
 	if (IS_ERR(request->event)) {
 		ret = PTR_ERR(request->event);
 		kfree(request);
-		p2pmr_ibdev_refuse(dev, "extended request: descriptor %d is no eventfd",
+		p2pmr_ibdev_refuse(dev, ret,
+				   "extended request: descriptor %d is no eventfd",
 				   req.eventfd);
 		return ERR_PTR(ret);
 	}

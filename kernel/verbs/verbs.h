@@ -49,6 +49,8 @@ struct p2pmr_fastreg {
  * @kref: the attachment has one, and so has each shadow MR
  * @detach: gives the hooks back when the last reference is gone
  * @link: in the list of attached devices
+ * @instance: what people see of it while it is attached
+ * @range_ops: p2pmr_mr_ops for this instance
  * @orig: the driver's own operations
  * @srcu: read while a hook runs for this device
  * @fastreg: valid until the client is removed
@@ -66,6 +68,8 @@ struct p2pmr_ibdev {
 	struct kref kref;
 	struct work_struct detach;
 	struct list_head link;
+	struct p2pmr_instance instance;
+	struct p2pmr_range_ops range_ops;
 	struct {
 		struct ib_mr *(*reg_user_mr)(P2PMR_REG_USER_MR_PARAMS);
 		struct ib_mr *(*rereg_user_mr)(struct ib_mr *mr, int flags,
@@ -134,8 +138,8 @@ struct p2pmr_shadow {
 };
 
 /* Tell the one who asked for something on @p2pdev why he does not get it. */
-#define p2pmr_ibdev_refuse(p2pdev, fmt, ...)				\
-	p2pmr_refuse(dev_name(&(p2pdev)->ibdev->dev), fmt, ##__VA_ARGS__)
+#define p2pmr_ibdev_refuse(p2pdev, error, fmt, ...)			\
+	p2pmr_refuse(&(p2pdev)->range_ops, error, fmt, ##__VA_ARGS__)
 
 /* fastreg.c */
 int p2pmr_fastreg_init(struct p2pmr_fastreg *fr, struct ib_device *ibdev);
@@ -156,6 +160,7 @@ int p2pmr_request_answer(struct ib_udata *udata, u64 length, u64 device_bytes,
 			 unsigned int segments, unsigned int page_size);
 
 /* mr.c */
+extern const struct p2pmr_range_ops p2pmr_mr_ops;
 struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
 			   u64 length, u64 iova, int access,
 			   struct p2pmr_mr_request *request);

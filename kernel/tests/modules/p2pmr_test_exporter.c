@@ -43,7 +43,8 @@ static int exporter_p2p_map(const struct p2pmr_request *req,
 	wait = holding;
 	holding = false;
 	snprintf(asked, sizeof(asked), "pid=%d importer=%s offset=%lu length=%lu write=%d",
-		 task_tgid_nr(req->owner), req->importer, offset, len, req->write);
+		 task_tgid_nr(req->owner), req->importer->name, offset, len,
+		 req->write);
 	mutex_unlock(&lock);
 	if (wait && wait_for_completion_killable(&released))
 		return -EINTR;
