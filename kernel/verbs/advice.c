@@ -8,6 +8,8 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/list.h>
+#include <linux/sched/signal.h>
+#include <linux/wait.h>
 
 #include "verbs.h"
 
@@ -98,13 +100,21 @@ static bool try_publish(struct p2pmr_ibdev *dev, const struct ib_pd *pd,
  */
 int p2pmr_key_publish(struct p2pmr_ibdev *dev, const struct ib_pd *pd, u32 lkey)
 {
+	DEFINE_WAIT_FUNC(wait, woken_wake_function);
 	int err = 0;
 
 	if (!dev->orig.advise_mr)
 		return 0;
-	if (wait_event_killable(dev->advised,
-				try_publish(dev, pd, lkey, &err)))
-		return -EINTR;
+	/* Not wait_event(): what is waited for is found out under a mutex. */
+	add_wait_queue(&dev->advised, &wait);
+	while (!try_publish(dev, pd, lkey, &err)) {
+		if (fatal_signal_pending(current)) {
+			err = -EINTR;
+			break;
+		}
+		wait_woken(&wait, TASK_KILLABLE, MAX_SCHEDULE_TIMEOUT);
+	}
+	remove_wait_queue(&dev->advised, &wait);
 	return err;
 }
 
