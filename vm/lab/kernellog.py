@@ -20,7 +20,7 @@ _PREFIX = re.compile(r"^(?:<\d+>)?\[\s*\d+\.\d+\](?:\[\s*[CT]\d+\])? ?")
 _STARTS = re.compile(
     r"""^(?:
       WARNING:\s                                  # WARN_ON, lockdep, suspicious RCU
-    | (?:watchdog:\s)?BUG:?\s                     # also KASAN, soft lockups, bad pages
+    | (?:watchdog:\s|\[\ )?BUG:?\s               # also KASAN, soft lockups, bad pages
     | kernel\ BUG\ at\s
     | (?:\w+:\s)?Oops\b
     | (?:general\ protection|stack\ segment|double\ fault|invalid\ opcode)
@@ -34,6 +34,7 @@ _STARTS = re.compile(
     | INFO:\ trying\ to\ register\ non-static\ key
     | INFO:\ lockdep\ is\ turned\ off
     | (?:possible|inconsistent|bad)\ .*(?:locking|lock\ state|unlock\ balance)
+    | ODEBUG:\ (?!selftest\ passed)
     | DMA-API:\ .*(?:leak|error|not\ checked|overlapping)
     | Kernel\ panic
     | unregister_netdevice:\ waiting\ for
