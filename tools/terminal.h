@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
+/* Standard output as a terminal: colours, and drawing the same thing anew. */
+#ifndef P2PMR_TOOL_TERMINAL_H
+#define P2PMR_TOOL_TERMINAL_H
+
+#include <stdbool.h>
+
+#define TERMINAL_COLUMNS 80
+
+enum style {
+	PLAIN,
+	HEADING,
+	GOOD,
+	DOUBTFUL,
+	BAD,
+};
+
+/*
+ * What begins and ends a style; nothing unless standard output is a terminal
+ * that has colours and NO_COLOR is not set.
+ */
+const char *style_begin(enum style style);
+const char *style_end(enum style style);
+
+/* Leaves the terminal empty; elsewhere an empty line divides. */
+void terminal_redraw(bool again);
+
+#endif

@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/* RDMA into a BAR and out of it, see trial.h. */
+#include "trial.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <infiniband/p2pmr.h>
+
+#include "command.h"
+#include "loopback.h"
+#include "text.h"
+
+static const char *why_not_registered(int error)
+{
+	switch (error) {
+	case EPERM:
+		return "policy: see p2pmr bars, and the kernel log";
+	case EFAULT:
+		return "p2pmr_verbs does not work for this RDMA device: see "
+		       "p2pmr doctor";
+	default:
+		return strerror(error);
+	}
+}
+
+/* With a provider that can, as device memory or not at all. */
+static struct p2pmr_mr *register_bar(struct trial *trial, struct ibv_pd *pd,
+				     struct p2pmr_mapping *mapping)
+{
+	struct p2pmr_reg_attr attr = {
+		.size = sizeof(attr),
+		.flags = P2PMR_REG_REQUIRE_DEVICE |
+			 (trial->registers ? P2PMR_REG_REGISTER_BAR : 0),
+	};
+	void *address = p2pmr_mapping_address(mapping);
+	unsigned int access = IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ |
+			      IBV_ACCESS_REMOTE_WRITE;
+	struct p2pmr_mr *mr;
+
+	mr = p2pmr_reg_mr(pd, address, trial->length, access, &attr);
+	trial->provider = mr;
+	if (!mr && (errno == EOPNOTSUPP || errno == EPROTONOSUPPORT))
+		mr = p2pmr_reg_mr(pd, address, trial->length, access, NULL);
+	if (!mr)
+		complain("cannot register the BAR: %s",
+			 why_not_registered(errno));
+	return mr;
+}
+
+static void fill(uint8_t *bytes, size_t length, uint32_t seed)
+{
+	for (size_t i = 0; i < length; i++) {
+		seed = seed * 1664525 + 1013904223;
+		bytes[i] = seed >> 24;
+	}
+}
+
+static size_t differing(const uint8_t *a, const uint8_t *b, size_t length)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < length; i++)
+		count += a[i] != b[i];
+	return count;
+}
+
+/* host has two halves of the length, of which the first is registered. */
+static bool transfer(struct trial *trial, struct loopback *loopback,
+		     struct p2pmr_mapping *mapping, const struct ibv_mr *bar,
+		     const struct ibv_mr *local)
+{
+	uint8_t *host = local->addr, *other = host + trial->length;
+	size_t length = trial->length;
+
+	fill(host, length, getpid());
+	if (!loopback_transfer(loopback, IBV_WR_RDMA_WRITE, local, bar))
+		return false;
+	p2pmr_read(mapping, 0, other, length);
+	trial->write.differing = differing(host, other, length);
+	trial->write.done = true;
+
+	fill(other, length, getpid() + 1);
+	p2pmr_write(mapping, 0, other, length);
+	memset(host, 0, length);
+	if (!loopback_transfer(loopback, IBV_WR_RDMA_READ, local, bar))
+		return false;
+	trial->read.differing = differing(host, other, length);
+	trial->read.done = true;
+	return true;
+}
+
+static bool try_registered(struct trial *trial, struct loopback *loopback,
+			   struct p2pmr_mapping *mapping, uint8_t *host)
+{
+	struct p2pmr_mr *bar = register_bar(trial, loopback->pd, mapping);
+	struct ibv_mr *local;
+	bool ok = false;
+
+	if (!bar)
+		return false;
+	local = ibv_reg_mr(loopback->pd, host, trial->length,
+			   IBV_ACCESS_LOCAL_WRITE);
+	if (local) {
+		ok = transfer(trial, loopback, mapping, p2pmr_mr_verbs(bar),
+			      local);
+		ibv_dereg_mr(local);
+	} else {
+		complain("cannot register %" PRIu64 " bytes of host memory: %s",
+			 trial->length, strerror(errno));
+	}
+	p2pmr_dereg_mr(bar);
+	return ok;
+}
+
+static const char *why_not_mapped(int error)
+{
+	switch (error) {
+	case EACCES:
+		return "you may not open its file (see p2pmr bars)";
+	case EPERM:
+		return "the kernel is locked down (see p2pmr doctor)";
+	case EBUSY:
+		return "it is in use with another caching, or by a driver";
+	case EOPNOTSUPP:
+		return "it cannot be mapped with this caching";
+	default:
+		return strerror(error);
+	}
+}
+
+static struct p2pmr_mapping *map(const struct trial *trial)
+{
+	struct p2pmr_map_attr attr = {
+		.size = sizeof(attr),
+		.offset = trial->offset,
+		.length = trial->length,
+		.caching = trial->write_combining
+				   ? P2PMR_CACHING_WRITE_COMBINING
+				   : P2PMR_CACHING_UNCACHED,
+	};
+	struct p2pmr_mapping *mapping = p2pmr_map_bar(
+		trial->function.address, trial->bar->number, &attr);
+
+	if (!mapping)
+		complain("cannot map BAR %u of %s: %s", trial->bar->number,
+			 trial->function.address, why_not_mapped(errno));
+	return mapping;
+}
+
+/* From here to the end the BAR's bytes are ours, so nobody shall stop us. */
+static int try_mapped(struct trial *trial, struct loopback *loopback,
+		      struct p2pmr_mapping *mapping)
+{
+	size_t length = trial->length;
+	uint8_t *before = must_realloc(NULL, length, 3);
+	uint8_t *host = before + length;
+	sigset_t all, old;
+	bool ok;
+
+	sigfillset(&all);
+	sigprocmask(SIG_BLOCK, &all, &old);
+	p2pmr_read(mapping, 0, before, length);
+	ok = try_registered(trial, loopback, mapping, host);
+	p2pmr_write(mapping, 0, before, length);
+	p2pmr_read(mapping, 0, host, length);
+	trial->restored = !memcmp(before, host, length);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	free(before);
+	return ok ? EXIT_OK : EXIT_WRONG;
+}
+
+int trial_run(struct trial *trial)
+{
+	struct p2pmr_mapping *mapping = map(trial);
+	struct loopback loopback;
+	int ret = EXIT_WRONG;
+
+	if (!mapping)
+		return EXIT_NOT_THERE;
+	trial->caching = p2pmr_mapping_caching(mapping);
+	if (loopback_open(&loopback, trial->device))
+		ret = try_mapped(trial, &loopback, mapping);
+	loopback_close(&loopback);
+	p2pmr_unmap(mapping);
+	return ret;
+}
+
+bool trial_is_good(const struct trial *trial)
+{
+	return trial->write.done && !trial->write.differing &&
+	       trial->read.done && !trial->read.differing && trial->restored;
+}
