@@ -7,6 +7,7 @@
 #ifndef P2PMR_COMPAT_H
 #define P2PMR_COMPAT_H
 
+#include <linux/dma-buf.h>
 #include <linux/eventfd.h>
 #include <linux/io.h>
 #include <linux/mm.h>
@@ -199,6 +200,60 @@ static inline void p2pmr_eventfd_signal(struct eventfd_ctx *ctx)
 	eventfd_signal(ctx, 1);
 #endif
 }
+
+/* 6.13 turned names of namespaces into strings. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+#define P2PMR_IMPORT_NS_DMA_BUF MODULE_IMPORT_NS("DMA_BUF")
+#else
+#define P2PMR_IMPORT_NS_DMA_BUF MODULE_IMPORT_NS(DMA_BUF)
+#endif
+
+/*
+ * Making importers of a dma-buf let go. Up to 7.0 each that can attach has the
+ * operation move_notify, if only to say that it does not obey; what gives those
+ * away that pin for good is that they pin for themselves, before they map.
+ * Where DMABUF_MOVE_NOTIFY is off the dma-buf core pins, too, once a mapping.
+ * 7.1 made the operation optional, gave it a name that says what it does, and
+ * pins for importers only that have none.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 1, 0)
+#define P2PMR_ATTACH_OP_INVALIDATE invalidate_mappings
+
+static inline bool p2pmr_attach_revocable(struct dma_buf_attachment *attach)
+{
+	return dma_buf_attach_revocable(attach);
+}
+
+static inline bool p2pmr_map_revocable(unsigned int pins, unsigned int maps)
+{
+	return true;
+}
+
+static inline void p2pmr_invalidate_mappings(struct dma_buf *dmabuf)
+{
+	dma_buf_invalidate_mappings(dmabuf);
+}
+#else
+#define P2PMR_ATTACH_OP_INVALIDATE move_notify
+
+static inline bool p2pmr_attach_revocable(struct dma_buf_attachment *attach)
+{
+	return true;
+}
+
+/* Asked while the mapping after @maps others is being made. */
+static inline bool p2pmr_map_revocable(unsigned int pins, unsigned int maps)
+{
+	unsigned int by_core = maps + 1;
+
+	return pins <= (IS_ENABLED(CONFIG_DMABUF_MOVE_NOTIFY) ? 0 : by_core);
+}
+
+static inline void p2pmr_invalidate_mappings(struct dma_buf *dmabuf)
+{
+	dma_buf_move_notify(dmabuf);
+}
+#endif
 
 /* RDMA FLUSH came with 6.2. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)

@@ -18,6 +18,7 @@
 #include <linux/workqueue.h>
 
 struct dentry;
+struct dma_buf;
 struct p2pmr_account;
 struct p2pmr_mapping;
 struct p2pmr_piece;
@@ -36,6 +37,8 @@ struct seq_file;
  * @write: the importer will write into the memory
  * @registers: whoever asks says that it bears accesses of any size, repeated
  *	and out of order; for memory of which the exporter does not know that
+ * @outlive: the memory may be in use when the mapping is gone, and by others
+ *	than @owner; for an exporter that is @lasting
  * @importer: who asks, for p2pmr_refuse() and policy
  * @owner: the process whose mapping it is; current
  * @query: somebody only wants to know what is there. Change nothing and bring
@@ -48,6 +51,7 @@ struct p2pmr_request {
 	unsigned long end;
 	bool write;
 	bool registers;
+	bool outlive;
 	const struct p2pmr_range_ops *importer;
 	struct task_struct *owner;
 	bool query;
@@ -63,6 +67,9 @@ struct p2pmr_request {
  * @always_ptes: its VMAs have all their CPU page table entries from mmap() on.
  *	Without them no notifier tells of an mprotect(), so that @vm_ops of all
  *	others must have an @mprotect that calls p2pmr_vma_mprotect().
+ * @lasting: what @p2p_map has given out may be used after the mapping has
+ *	gone, by whomever its user passes it on to, until p2pmr_revoke(): it can
+ *	become a dma-buf. Without it the memory goes with the mapping.
  * @p2p_map: say where the bytes behind a part of a VMA are, by calls of
  *	p2pmr_add_extent(), and keep them there until @p2p_unmap. Called with
  *	mmap_lock held for reading; may sleep; must not call p2pmr_revoke()
@@ -87,6 +94,7 @@ struct p2pmr_exporter {
 	struct module *owner;
 	const struct vm_operations_struct *vm_ops;
 	bool always_ptes;
+	bool lasting;
 	int (*p2p_map)(const struct p2pmr_request *req,
 		       struct p2pmr_mapping *map);
 	void (*p2p_unmap)(void *cookie);
@@ -261,6 +269,7 @@ struct p2pmr_range {
 #define P2PMR_MAP_WRITE		BIT(0) /* the importer will write */
 #define P2PMR_MAP_REGISTERS	BIT(1) /* p2pmr_request.registers */
 #define P2PMR_MAP_DEVICE_ONLY	BIT(2) /* refuse host memory */
+#define P2PMR_MAP_OUTLIVE	BIT(3) /* once live, mappings may go */
 
 bool p2pmr_range_has_device(unsigned long start, u64 length);
 int p2pmr_range_map(struct p2pmr_range *range, unsigned long start,
@@ -272,6 +281,9 @@ int p2pmr_range_map_dma(struct p2pmr_range *range, struct device *dev,
 int p2pmr_range_commit(struct p2pmr_range *range);
 void p2pmr_range_revoke(struct p2pmr_range *range, enum p2pmr_cause cause);
 void p2pmr_range_unmap(struct p2pmr_range *range);
+
+struct dma_buf *p2pmr_dmabuf_export(unsigned long start, size_t length,
+				    unsigned int flags);
 
 /* Tell the one who asked why he does not get it: log, trace, event, counter. */
 __printf(3, 4) int p2pmr_refuse(const struct p2pmr_range_ops *importer,

@@ -48,6 +48,7 @@
 #define P2PMR_IOC_EXPORTERS _IO(P2PMR_IOC_TYPE, 5)
 #define P2PMR_IOC_INSTANCES _IO(P2PMR_IOC_TYPE, 6)
 #define P2PMR_IOC_BAR	    _IO(P2PMR_IOC_TYPE, 7)
+#define P2PMR_IOC_EXPORT    _IO(P2PMR_IOC_TYPE, 16)
 
 /* -------------------------------------------------------------- HELLO -- */
 
@@ -59,6 +60,7 @@
 #define P2PMR_FEATURE_EXPORTERS 0x10ULL
 #define P2PMR_FEATURE_INSTANCES 0x20ULL
 #define P2PMR_FEATURE_BAR	0x40ULL
+#define P2PMR_FEATURE_EXPORT	0x10000ULL
 
 /**
  * struct p2pmr_ioc_hello - agree on a version
@@ -519,6 +521,40 @@ struct p2pmr_ioc_bar {
 	__u16 bar;
 	__u32 error;
 	__u32 reason;
+};
+
+/* -------------------------------------------------------------- EXPORT -- */
+
+/* p2pmr_ioc_export.flags */
+#define P2PMR_EXPORT_WRITE	  0x1U /* devices may write, not only read */
+#define P2PMR_EXPORT_REGISTER_BAR 0x2U /* as P2PMR_REG_REGISTER_BAR */
+
+/**
+ * struct p2pmr_ioc_export - make a dma-buf of device memory
+ * @size: of this struct
+ * @flags: P2PMR_EXPORT_*
+ * @address: first address, of a page
+ * @length: in bytes, whole pages
+ * @fd: out: the dma-buf, closed on exec; -1 after a failure
+ * @reserved: 0
+ *
+ * The dma-buf outlives the mapping that it was made from; docs/dmabuf.md says
+ * what ends it. It counts for the caller's limits until it is closed by
+ * everybody.
+ *
+ * EINVAL for a range that is empty, wraps around, or has an incomplete page;
+ * EMEDIUMTYPE for host memory; EACCES if the mapping gives less than @flags
+ * ask for; EOPNOTSUPP for memory that must not outlive its mapping; EFAULT for
+ * a hole; EPERM, ENXIO, ENODEV, E2BIG, EDQUOT, EAGAIN as in docs/kernel.md;
+ * EMFILE, ENFILE.
+ */
+struct p2pmr_ioc_export {
+	__u32 size;
+	__u32 flags;
+	__aligned_u64 address;
+	__aligned_u64 length;
+	__s32 fd;
+	__u32 reserved;
 };
 
 #endif /* P2PMR_ABI_H */

@@ -131,6 +131,7 @@ static void bar_p2p_unmap(void *cookie)
 static const struct p2pmr_exporter exporter = {
 	.name = KBUILD_MODNAME,
 	.owner = THIS_MODULE,
+	.lasting = true,
 	.vm_ops = &bar_vm_ops,
 	.p2p_map = bar_p2p_map,
 	.p2p_unmap = bar_p2p_unmap,

@@ -30,6 +30,7 @@ union argument {
 	struct p2pmr_ioc_exporters exporters;
 	struct p2pmr_ioc_instances instances;
 	struct p2pmr_ioc_bar bar;
+	struct p2pmr_export export;
 };
 
 /**
@@ -39,12 +40,15 @@ union argument {
  * @min_size: of the argument in version 1
  * @run: turns the argument into the answer, which is written back also if the
  *	result is an error
+ * @end: if it has one: what can be done only once the caller has the answer,
+ *	or is known not to get it
  */
 struct request {
 	unsigned int cmd;
 	u32 size;
 	u32 min_size;
 	int (*run)(struct p2pmr_file *file, void *arg);
+	void (*end)(void *arg, int ret);
 };
 
 static int ioctl_hello(struct p2pmr_file *file, void *arg)
@@ -58,7 +62,7 @@ static int ioctl_hello(struct p2pmr_file *file, void *arg)
 	hello->features = P2PMR_FEATURE_QUERY | P2PMR_FEATURE_LIST |
 			  P2PMR_FEATURE_STATS | P2PMR_FEATURE_WATCH |
 			  P2PMR_FEATURE_EXPORTERS | P2PMR_FEATURE_INSTANCES |
-			  P2PMR_FEATURE_BAR;
+			  P2PMR_FEATURE_BAR | P2PMR_FEATURE_EXPORT;
 	memset(hello->module_version, 0, sizeof(hello->module_version));
 	strscpy(hello->module_version, THIS_MODULE->version,
 		sizeof(hello->module_version));
@@ -86,6 +90,9 @@ static const struct request requests[] = {
 	  p2pmr_ioctl_instances },
 	{ P2PMR_IOC_BAR, sizeof(struct p2pmr_ioc_bar),
 	  offsetofend(struct p2pmr_ioc_bar, reason), p2pmr_ioctl_bar },
+	{ P2PMR_IOC_EXPORT, sizeof(struct p2pmr_ioc_export),
+	  offsetofend(struct p2pmr_ioc_export, reserved), p2pmr_ioctl_export,
+	  p2pmr_ioctl_export_end },
 };
 
 static const struct request *find_request(unsigned int cmd)
@@ -116,7 +123,9 @@ static int run(const struct request *request, struct p2pmr_file *file,
 		return ret;
 	ret = request->run(file, arg);
 	if (copy_to_user(uarg, arg, min(size, request->size)))
-		return -EFAULT;
+		ret = -EFAULT;
+	if (request->end)
+		request->end(arg, ret);
 	return ret;
 }
 

@@ -94,6 +94,15 @@ __poll_t p2pmr_watch_poll(struct p2pmr_watch *watch, struct file *file,
 			  poll_table *table);
 void p2pmr_watch_end(struct p2pmr_watch *watch);
 
+/* export.c: an argument with what becomes of it */
+struct p2pmr_export {
+	struct p2pmr_ioc_export arg;
+	struct dma_buf *dmabuf;
+};
+
+int p2pmr_ioctl_export(struct p2pmr_file *file, void *arg);
+void p2pmr_ioctl_export_end(void *arg, int ret);
+
 /* location.c */
 void p2pmr_locate(struct p2pmr_location *location,
 		  const struct p2pmr_piece *piece,

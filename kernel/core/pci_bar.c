@@ -6,6 +6,8 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <linux/mm.h>
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
@@ -212,6 +214,17 @@ static int add_runs(const struct p2pmr_request *req, struct p2pmr_mapping *map,
 	return add_run(req, map, &run);
 }
 
+/*
+ * What sysfs maps is the function's own for as long as nobody else claims it,
+ * and there are events for that. A driver that maps its device's memory may
+ * give it to others, and nothing tells but that it zaps the mapping.
+ */
+static bool is_resource_file(const struct vm_area_struct *vma)
+{
+	return vma->vm_file &&
+	       file_inode(vma->vm_file)->i_sb->s_magic == SYSFS_MAGIC;
+}
+
 static int bar_map(const struct p2pmr_request *req, struct p2pmr_mapping *map)
 {
 	struct p2pmr_run run;
@@ -220,6 +233,9 @@ static int bar_map(const struct p2pmr_request *req, struct p2pmr_mapping *map)
 	if (!READ_ONCE(builtin_exporter))
 		return p2pmr_refuse(req->importer, -EPERM,
 				    "parameter builtin_exporter is off");
+	if (req->outlive && !is_resource_file(req->vma))
+		return p2pmr_refuse(req->importer, -EOPNOTSUPP,
+				    "mapping is not of a resource file in sysfs: its driver may take it back");
 	if (!(req->vma->vm_flags & VM_PFNMAP))
 		return p2pmr_refuse(req->importer, -ENXIO,
 				    "mapping is not made of page frame numbers");
@@ -240,6 +256,7 @@ static int bar_map(const struct p2pmr_request *req, struct p2pmr_mapping *map)
 const struct p2pmr_exporter p2pmr_bar_exporter = {
 	.name = "pci-bar",
 	.owner = THIS_MODULE,
+	.lasting = true,
 	.p2p_map = bar_map,
 };
 

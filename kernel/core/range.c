@@ -15,7 +15,8 @@
 #include "trace.h"
 
 #define MAP_FLAGS \
-	(P2PMR_MAP_WRITE | P2PMR_MAP_REGISTERS | P2PMR_MAP_DEVICE_ONLY)
+	(P2PMR_MAP_WRITE | P2PMR_MAP_REGISTERS | P2PMR_MAP_DEVICE_ONLY |	\
+	 P2PMR_MAP_OUTLIVE)
 
 /**
  * p2pmr_range_has_device() - does a range touch a mapping of device memory?
@@ -99,6 +100,19 @@ static int insert_notifiers(struct p2pmr_range *range)
 	return 0;
 }
 
+static void remove_notifiers(struct p2pmr_range *range)
+{
+	unsigned int i;
+
+	for (i = 0; i < range->nr_pieces; i++) {
+		struct p2pmr_piece *piece = &range->pieces[i];
+
+		if (piece->ni.mm)
+			mmu_interval_notifier_remove(&piece->ni);
+		piece->ni.mm = NULL;
+	}
+}
+
 /**
  * p2pmr_range_map() - resolve a range of the caller's addresses
  * @range: to be filled; in the importer's object, need not be initialized
@@ -120,6 +134,7 @@ static int insert_notifiers(struct p2pmr_range *range)
  * -ENXIO (device memory that no exporter knows), -EPERM (policy),
  * -ENODEV (the device is going away), -E2BIG (too many mappings),
  * -EMEDIUMTYPE (host memory with P2PMR_MAP_DEVICE_ONLY),
+ * -EOPNOTSUPP (memory that must not outlive its mapping, with P2PMR_MAP_OUTLIVE),
  * -EDQUOT (the user's limit), -ENOMEM (also RLIMIT_MEMLOCK), or what the
  * exporter said. After a failure the range holds nothing.
  */
@@ -155,7 +170,8 @@ EXPORT_SYMBOL_GPL(p2pmr_range_map);
  * @range: resolved by p2pmr_range_map()
  *
  * Calls @activate if nothing has changed since the range was resolved. From
- * then on whatever ends a mapping calls @revoke and waits for it.
+ * then on whatever ends a mapping calls @revoke and waits for it; with
+ * P2PMR_MAP_OUTLIVE, whatever ends the memory. May sleep.
  *
  * Of all calls for a range only p2pmr_range_revoke() may run at the same time
  * as this one; none may run at the same time as those before it.
@@ -189,6 +205,8 @@ int p2pmr_range_commit(struct p2pmr_range *range)
 	spin_unlock(&range->lock);
 
 	if (!ret) {
+		if (range->flags & P2PMR_MAP_OUTLIVE)
+			remove_notifiers(range);
 		p2pmr_count(P2PMR_COUNT_REGISTERED);
 		trace_p2pmr_register(range);
 	} else if (ret == -EAGAIN) {
@@ -208,12 +226,8 @@ EXPORT_SYMBOL_GPL(p2pmr_range_commit);
  */
 void p2pmr_range_unmap(struct p2pmr_range *range)
 {
-	unsigned int i;
-
 	p2pmr_range_revoke(range, P2PMR_CAUSE_RELEASE);
-	for (i = 0; i < range->nr_pieces; i++)
-		if (range->pieces[i].ni.mm)
-			mmu_interval_notifier_remove(&range->pieces[i].ni);
+	remove_notifiers(range);
 	p2pmr_unpublish(range);
 	p2pmr_uncharge(range);
 	p2pmr_segments_free(range);

@@ -82,6 +82,13 @@ static enum p2pmr_cause cause_of(enum mmu_notifier_event event)
 	}
 }
 
+/* What happens to mappings does not concern it any more. */
+static bool outlives_mapping(const struct p2pmr_range *range)
+{
+	lockdep_assert_held(&range->lock);
+	return (range->flags & P2PMR_MAP_OUTLIVE) && range->state != P2PMR_SETUP;
+}
+
 /*
  * A range that is not live yet is only marked: nobody can reach it, and
  * p2pmr_range_commit() will see the mark under the same lock.
@@ -99,6 +106,11 @@ static bool invalidate(struct mmu_interval_notifier *ni,
 		return true;
 
 	spin_lock(&range->lock);
+	/* Its notifiers are about to be removed. */
+	if (outlives_mapping(range)) {
+		spin_unlock(&range->lock);
+		return true;
+	}
 	if (!mmu_notifier_range_blockable(mmu_range) &&
 	    (range->state == P2PMR_LIVE || range->state == P2PMR_REVOKING)) {
 		spin_unlock(&range->lock);
@@ -232,6 +244,14 @@ static bool matches_device(const struct p2pmr_range *range,
 	return false;
 }
 
+/* What was nobody's, or another driver's, is now the new driver's alone. */
+static bool matches_lasting(const struct p2pmr_range *range,
+			    const struct sweep *sweep)
+{
+	return (range->flags & P2PMR_MAP_OUTLIVE) &&
+	       matches_device(range, sweep);
+}
+
 /*
  * Neither sysfs nor uio zaps its mappings when the function goes. The first
  * two events end what is live as early as possible; by the third the function
@@ -252,6 +272,11 @@ static int pci_event(struct notifier_block *nb, unsigned long action, void *data
 		p2pmr_bar_forget(data);
 		fallthrough;
 	case BUS_NOTIFY_UNBIND_DRIVER:
+		sweep_ranges(&sweep);
+		break;
+	/* A driver that claims the BAR zaps the mappings, and only these. */
+	case BUS_NOTIFY_BIND_DRIVER:
+		sweep.matches = matches_lasting;
 		sweep_ranges(&sweep);
 		break;
 	}
@@ -303,7 +328,7 @@ static bool matches_exporter(const struct p2pmr_range *range,
  *
  * Return: 0, or -EBUSY: an importer could not end its accesses. Then neither the
  * memory nor a kernel mapping of it that was handed out may be given up; for
- * that range @p2p_unmap is never called.
+ * that range @p2p_unmap is called if the importer lets go later, or never.
  */
 int p2pmr_revoke(const struct p2pmr_exporter *exporter, phys_addr_t addr,
 		 u64 len)
@@ -324,6 +349,8 @@ EXPORT_SYMBOL_GPL(p2pmr_revoke);
 static bool matches_vma(const struct p2pmr_range *range,
 			const struct sweep *sweep)
 {
+	if (outlives_mapping(range))
+		return false;
 	return range->mm == sweep->mm && range->start < sweep->end &&
 	       sweep->start < range->start + range->length &&
 	       (!(sweep->newflags & VM_READ) ||

@@ -83,7 +83,13 @@ static int add_vma(struct p2pmr_range *range, struct vm_area_struct *vma,
 	if (!device)
 		return 0;
 	piece->exporter = p2pmr_exporter_get(vma);
-	return piece->exporter ? 0 : -ENODEV;
+	if (!piece->exporter)
+		return -ENODEV;
+	if ((range->flags & P2PMR_MAP_OUTLIVE) && !piece->exporter->lasting)
+		return p2pmr_refuse(range->ops, -EOPNOTSUPP,
+				    "memory of exporter %s must not outlive its mapping",
+				    piece->exporter->name);
+	return 0;
 }
 
 /* The array is complete and does not move any more. */
@@ -205,6 +211,7 @@ static int resolve_device(struct p2pmr_piece *piece, struct vm_area_struct *vma)
 		.end = piece->end,
 		.write = range->write,
 		.registers = range->flags & P2PMR_MAP_REGISTERS,
+		.outlive = range->flags & P2PMR_MAP_OUTLIVE,
 		.importer = range->ops,
 		.owner = current,
 		.query = range->ops == &p2pmr_query_ops,

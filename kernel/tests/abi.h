@@ -164,6 +164,14 @@ AT(p2pmr_ioc_bar, bar, 14);
 AT(p2pmr_ioc_bar, error, 16);
 AT(p2pmr_ioc_bar, reason, 20);
 
+SIZE(p2pmr_ioc_export, 32);
+AT(p2pmr_ioc_export, size, 0);
+AT(p2pmr_ioc_export, flags, 4);
+AT(p2pmr_ioc_export, address, 8);
+AT(p2pmr_ioc_export, length, 16);
+AT(p2pmr_ioc_export, fd, 24);
+AT(p2pmr_ioc_export, reserved, 28);
+
 /* Requests carry no size, so they are the same for a caller of 32 bits. */
 CHECK(P2PMR_IOC_HELLO == 0xd500);
 CHECK(P2PMR_IOC_QUERY == 0xd501);
@@ -173,6 +181,7 @@ CHECK(P2PMR_IOC_WATCH == 0xd504);
 CHECK(P2PMR_IOC_EXPORTERS == 0xd505);
 CHECK(P2PMR_IOC_INSTANCES == 0xd506);
 CHECK(P2PMR_IOC_BAR == 0xd507);
+CHECK(P2PMR_IOC_EXPORT == 0xd510);
 CHECK(P2PMR_ABI_VERSION == 1);
 CHECK(P2PMR_NAME_SIZE == 32);
 CHECK(P2PMR_INSTANCE_SIZE == 64);
