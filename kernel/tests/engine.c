@@ -97,6 +97,27 @@ void engine_map(int fd, const void *bytes, size_t length)
 			 strerror(error));
 }
 
+int engine_try_attach(int fd, int dmabuf, unsigned int mode,
+		      unsigned int direction)
+{
+	struct edu_attach attach = {
+		.fd = dmabuf,
+		.mode = mode,
+		.direction = direction,
+		.mask_bits = 64,
+	};
+
+	return request_error(fd, EDU_ATTACH, &attach);
+}
+
+void engine_attach(int fd, int dmabuf, unsigned int mode)
+{
+	int error = engine_try_attach(fd, dmabuf, mode, EDU_BOTH_WAYS);
+
+	if (error)
+		fail_msg("attaching the device: %s", strerror(error));
+}
+
 void engine_unmap(int fd)
 {
 	assert_int_equal(request_error(fd, EDU_UNMAP, NULL), 0);

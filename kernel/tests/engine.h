@@ -29,6 +29,10 @@ int engine_open(void);
 int engine_try_map(int fd, const void *bytes, size_t length, bool write,
 		   unsigned int direction);
 void engine_map(int fd, const void *bytes, size_t length);
+/* Attaches to a dma-buf and maps it, as EDU_DYNAMIC and so on; 0 or an errno. */
+int engine_try_attach(int fd, int dmabuf, unsigned int mode,
+		      unsigned int direction);
+void engine_attach(int fd, int dmabuf, unsigned int mode);
 void engine_unmap(int fd);
 /* Where the device sees the range's segment; false if there are fewer. */
 bool engine_segment(int fd, unsigned int index, struct edu_segment *segment);

@@ -23,6 +23,10 @@ static unsigned long size;
 module_param(size, ulong, 0);
 MODULE_PARM_DESC(size, "Its size in bytes");
 
+static bool lasting;
+module_param(lasting, bool, 0);
+MODULE_PARM_DESC(lasting, "Whether it may be used when the mapping has gone");
+
 static DEFINE_MUTEX(lock); /* what follows */
 static unsigned long taken_start, taken_end;
 static unsigned int users;
@@ -71,7 +75,7 @@ static void exporter_p2p_unmap(void *cookie)
 
 static const struct vm_operations_struct exporter_vm_ops = {};
 
-static const struct p2pmr_exporter exporter = {
+static struct p2pmr_exporter exporter = {
 	.always_ptes = true,
 	.name = KBUILD_MODNAME,
 	.owner = THIS_MODULE,
@@ -163,6 +167,7 @@ static int __init exporter_init(void)
 
 	init_completion(&released);
 	complete_all(&released);
+	exporter.lasting = lasting;
 	ret = p2pmr_register_exporter(&exporter);
 	if (ret)
 		return ret;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * An importer with a real DMA engine, that of QEMU's educational device: maps
- * a range of the caller's addresses for it and moves bytes. For tests; root
- * only, since it also does what a broken importer would do.
+ * a range of the caller's addresses for it, or attaches to a dma-buf, and moves
+ * bytes. For tests; root only, since it also does what a broken importer would.
  */
 #include <linux/dma-mapping.h>
 #include <linux/fs.h>
@@ -11,12 +11,14 @@
 #include <linux/miscdevice.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
-#include <linux/p2pmr.h>
 #include <linux/pci.h>
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
-#include "p2pmr_test_edu.h"
+#include "compat.h"
+#include "edu.h"
+
+P2PMR_IMPORT_NS_DMA_BUF;
 
 #define REG_SOURCE	0x80
 #define REG_TARGET	0x88
@@ -27,17 +29,6 @@
 #define DEVICE_BUFFER	0x40000 /* where the engine sees its own buffer */
 
 #define MAX_TRIES 10
-
-/* An open file and its range. */
-struct client {
-	struct list_head link;
-	struct p2pmr_range range;
-	bool mapped;			/* the range is to be unmapped */
-	bool live;			/* cleared under engine_lock */
-	/* What the segments were, also when the range is gone. */
-	struct edu_segment *segs;
-	unsigned int nr_segs;
-};
 
 /* The clients, their ranges as a whole, and the device coming and going. */
 static DEFINE_MUTEX(clients_lock);
@@ -54,11 +45,16 @@ static void activate(struct p2pmr_range *range)
 }
 
 /* Having the lock means that the engine stands still. */
-static int revoke(struct p2pmr_range *range, enum p2pmr_cause cause)
+void client_stop(struct client *client)
 {
 	mutex_lock(&engine_lock);
-	container_of(range, struct client, range)->live = false;
+	client->live = false;
 	mutex_unlock(&engine_lock);
+}
+
+static int revoke(struct p2pmr_range *range, enum p2pmr_cause cause)
+{
+	client_stop(container_of(range, struct client, range));
 	return 0;
 }
 
@@ -67,6 +63,18 @@ static const struct p2pmr_range_ops range_ops = {
 	.activate = activate,
 	.revoke = revoke,
 };
+
+/* Consumes the array. */
+void client_remember(struct client *client, struct edu_segment *segs,
+		     unsigned int nr_segs, bool live)
+{
+	mutex_lock(&engine_lock);
+	swap(client->segs, segs);
+	client->nr_segs = nr_segs;
+	client->live = live;
+	mutex_unlock(&engine_lock);
+	kvfree(segs);
+}
 
 static int remember(struct client *client)
 {
@@ -83,11 +91,7 @@ static int remember(struct client *client)
 		segs[i].length = range->segs[i].len;
 		segs[i].host = range->segs[i].host;
 	}
-	mutex_lock(&engine_lock);
-	swap(client->segs, segs);
-	client->nr_segs = range->nr_segs;
-	mutex_unlock(&engine_lock);
-	kvfree(segs);
+	client_remember(client, segs, range->nr_segs, false);
 	return 0;
 }
 
@@ -108,18 +112,23 @@ static int try_map(struct client *client, const struct edu_map *map)
 	return ret;
 }
 
+static int prepare(struct client *client, u32 mask_bits)
+{
+	lockdep_assert_held(&clients_lock);
+	if (!edu)
+		return -ENODEV;
+	if (client->mapped || client->import)
+		return -EBUSY;
+	if (!mask_bits || mask_bits > 64)
+		return -EINVAL;
+	return dma_set_mask(&edu->dev, DMA_BIT_MASK(mask_bits));
+}
+
 static int client_map(struct client *client, const struct edu_map *map)
 {
 	int tries, ret;
 
-	lockdep_assert_held(&clients_lock);
-	if (!edu)
-		return -ENODEV;
-	if (client->mapped)
-		return -EBUSY;
-	if (!map->mask_bits || map->mask_bits > 64)
-		return -EINVAL;
-	ret = dma_set_mask(&edu->dev, DMA_BIT_MASK(map->mask_bits));
+	ret = prepare(client, map->mask_bits);
 	if (ret)
 		return ret;
 	ret = -EAGAIN;
@@ -129,9 +138,18 @@ static int client_map(struct client *client, const struct edu_map *map)
 	return ret;
 }
 
+static int client_attach(struct client *client, const struct edu_attach *how)
+{
+	int ret = prepare(client, how->mask_bits);
+
+	return ret ?: import_begin(client, &edu->dev, how);
+}
+
 static void client_unmap(struct client *client)
 {
 	lockdep_assert_held(&clients_lock);
+	if (client->import)
+		import_end(client);
 	if (client->mapped)
 		p2pmr_range_unmap(&client->range);
 	client->mapped = false;
@@ -177,6 +195,18 @@ static int run_segments(struct client *client, u64 offset, u32 length,
 	return done == length ? 0 : -EINVAL;
 }
 
+/* An importer that was told of a move maps again before it goes on. */
+static int client_refresh(struct client *client)
+{
+	int ret = 0;
+
+	mutex_lock(&clients_lock);
+	if (client->import)
+		ret = import_refresh(client);
+	mutex_unlock(&clients_lock);
+	return ret;
+}
+
 static int client_transfer(struct client *client,
 			   const struct edu_transfer *transfer, bool store)
 {
@@ -184,6 +214,11 @@ static int client_transfer(struct client *client,
 
 	if (!transfer->length || transfer->length > EDU_BUFFER)
 		return -EINVAL;
+	if (!(transfer->flags & EDU_REGARDLESS)) {
+		ret = client_refresh(client);
+		if (ret)
+			return ret;
+	}
 	mutex_lock(&engine_lock);
 	if (!regs)
 		ret = -ENODEV;
@@ -224,6 +259,8 @@ static int client_request(struct client *client, unsigned int request,
 	mutex_lock(&clients_lock);
 	if (request == EDU_MAP)
 		ret = client_map(client, argument);
+	else if (request == EDU_ATTACH)
+		ret = client_attach(client, argument);
 	else if (request == EDU_UNMAP)
 		client_unmap(client);
 	else
@@ -237,6 +274,7 @@ static long edu_ioctl(struct file *file, unsigned int request, unsigned long arg
 	void __user *user = (void __user *)arg;
 	union {
 		struct edu_map map;
+		struct edu_attach attach;
 		struct edu_transfer transfer;
 		struct edu_segment segment;
 	} argument = {};
