@@ -13,6 +13,7 @@
 
 #include "chardev.h"
 #include "runner.h"
+#include "system.h"
 
 int hello_c(int fd, struct p2pmr_ioc_hello *hello)
 {
@@ -44,9 +45,23 @@ static void version_of_module(void **state)
 	close(fd);
 }
 
+/* All modules are of one version, and say so whether they are loaded or not. */
+static void versions_of_modules(void **state)
+{
+	(void)state;
+	assert_true(
+		shell("for m in p2pmr p2pmr_verbs p2pmr_bar; do "
+		      "test \"$(modinfo -F version $m)\" = %s || exit; done",
+		      P2PMR_MODULE_VERSION));
+	assert_true(shell("cd /sys/module && test \"$(cat p2pmr/version "
+			  "p2pmr_verbs/version | uniq)\" = %s",
+			  P2PMR_MODULE_VERSION));
+}
+
 static const struct test tests[] = {
 	TEST("device/abi-in-c-and-cxx", both_languages),
 	TEST("device/abi-tells-module-version", version_of_module),
+	TEST("device/versions-of-modules", versions_of_modules),
 };
 
 int main(int argc, char **argv)

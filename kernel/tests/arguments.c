@@ -74,10 +74,10 @@ static void valid_stats(union argument *argument)
 
 static void valid_watch(union argument *argument)
 {
-	argument->watch = (struct p2pmr_ioc_watch){
-		.size = sizeof(argument->watch),
-		.event_size = sizeof(struct p2pmr_event),
-	};
+	argument->watch =
+		(struct p2pmr_ioc_watch){ .size = sizeof(argument->watch),
+					  .event_size =
+						  sizeof(struct p2pmr_event) };
 }
 
 static void valid_exporters(union argument *argument)
@@ -86,7 +86,7 @@ static void valid_exporters(union argument *argument)
 		.size = sizeof(argument->exporters),
 		.exporters = (uintptr_t)array,
 		.exporter_size = sizeof(struct p2pmr_exporter_info),
-		.capacity = 8,
+		.capacity = 8
 	};
 }
 
@@ -96,16 +96,14 @@ static void valid_instances(union argument *argument)
 		.size = sizeof(argument->instances),
 		.instances = (uintptr_t)array,
 		.instance_size = sizeof(struct p2pmr_instance_info),
-		.capacity = 8,
+		.capacity = 8
 	};
 }
 
 /* The host bridge has no BAR, which is an answer. */
 static void valid_bar(union argument *argument)
 {
-	argument->bar = (struct p2pmr_ioc_bar){
-		.size = sizeof(argument->bar),
-	};
+	argument->bar = (struct p2pmr_ioc_bar){ .size = sizeof(argument->bar) };
 }
 
 #define ABSENT ((size_t)-1)
@@ -114,8 +112,6 @@ static void valid_bar(union argument *argument)
 	.size = sizeof(struct p2pmr_ioc_##name_),                            \
 	.flags = offsetof(struct p2pmr_ioc_##name_, flags)
 #define RESERVED(name_) .reserved = offsetof(struct p2pmr_ioc_##name_, reserved)
-#define NO_RESERVED	.reserved = ABSENT
-#define NO_ARRAY	.pointer = ABSENT
 /* An element of version 1 ended with its member last_. */
 #define ARRAY(name_, pointer_, element_size_, element_, last_)             \
 	.pointer = offsetof(struct p2pmr_ioc_##name_, pointer_),           \
@@ -130,21 +126,21 @@ static const struct request {
 	size_t size, flags, reserved;
 	size_t pointer, element_size, least;
 } requests[] = {
-	{ REQUEST(hello, HELLO), RESERVED(hello), NO_ARRAY },
+	{ REQUEST(hello, HELLO), RESERVED(hello), .pointer = ABSENT },
 	{ REQUEST(query, QUERY), RESERVED(query),
 	  ARRAY(query, segments, segment_size, p2pmr_query_segment, location) },
 	{ REQUEST(list, LIST), RESERVED(list),
 	  ARRAY(list, ranges, range_size, p2pmr_list_range, location) },
 	{ REQUEST(stats, STATS), RESERVED(stats),
 	  ARRAY(stats, stats, stat_size, p2pmr_stat, value) },
-	{ REQUEST(watch, WATCH), NO_RESERVED, NO_ARRAY },
+	{ REQUEST(watch, WATCH), .reserved = ABSENT, .pointer = ABSENT },
 	{ REQUEST(exporters, EXPORTERS), RESERVED(exporters),
 	  ARRAY(exporters, exporters, exporter_size, p2pmr_exporter_info,
 		reserved) },
 	{ REQUEST(instances, INSTANCES), RESERVED(instances),
 	  ARRAY(instances, instances, instance_size, p2pmr_instance_info,
 		ranges) },
-	{ REQUEST(bar, BAR), NO_RESERVED, NO_ARRAY },
+	{ REQUEST(bar, BAR), .reserved = ABSENT, .pointer = ABSENT },
 };
 
 static union argument argument;

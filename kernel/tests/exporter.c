@@ -17,6 +17,7 @@
 #include "chardev.h"
 #include "child.h"
 #include "modules.h"
+#include "monitor.h"
 #include "peer.h"
 #include "revoked.h"
 #include "runner.h"
@@ -193,6 +194,27 @@ static void traced(void **state)
 	neighbours_close(&n);
 }
 
+/* To those who watch, under the exporter's name, which is all that is known. */
+static void told(void **state)
+{
+	struct p2pmr_event event;
+	struct neighbours n;
+	int fd;
+
+	(void)state;
+	neighbours_open(&n);
+	fd = monitor_open();
+	take(WINDOW + PAGE, PAGE);
+	monitor_next(fd, P2PMR_EVENT_REVOKE, &event);
+	assert_event_of(&event, n.other.mr, 1);
+	assert_int_equal(event.cause, P2PMR_REVOKED_EXPORTER);
+	assert_int_equal(event.location.flags, P2PMR_LOCATION_EXPORTER);
+	assert_string_equal(event.location.exporter, MODULE);
+	assert_quiet(fd);
+	close(fd);
+	neighbours_close(&n);
+}
+
 /* A registration in a thread. */
 struct registration {
 	struct ibv_pd *pd;
@@ -274,6 +296,7 @@ static const struct test tests[] = {
 	TEST("exporter/takes-back-all", takes_back_all),
 	TEST("exporter/waits-alone", waits_alone),
 	TEST("seen/trace-revoke-exporter", traced),
+	TEST("device/watch-revoke-exporter", told),
 };
 
 int main(int argc, char **argv)

@@ -29,6 +29,7 @@ static void assert_live(const struct p2pmr_list_range *range, size_t length,
 	assert_int_equal(range->flags, write ? P2PMR_RANGE_WRITE : 0);
 	assert_int_equal(range->reserved, 0);
 	assert_string_equal(range->importer, IMPORTER);
+	assert_string_equal(range->instance, need_env("P2PMR_DEV"));
 }
 
 static void live_then_gone(void **state)
@@ -53,6 +54,7 @@ static void live_then_gone(void **state)
 	assert_int_equal(range->device_segments, 1);
 	assert_int_equal(range->uid, 0);
 	assert_location(&range->location, BAR_WC, OFFSET);
+	assert_int_equal(range->address, (uintptr_t)a.memory.bytes + OFFSET);
 	age = range->age_ms;
 	assert_in_range(age, 0, 60 * 1000);
 	usleep(50 * 1000);
@@ -188,6 +190,41 @@ static void in_portions(void **state)
 	asker_close(&a);
 }
 
+/* A caller from the time when elements ended with the location. */
+static void smaller_elements(void **state)
+{
+	enum {
+		FORMERLY = 144
+	};
+	uint8_t bytes[3 * FORMERLY];
+	struct listing listing;
+	struct ibv_mr *mrs[2];
+	struct asker a;
+
+	(void)state;
+	asker_open(&a, BAR);
+	for (size_t i = 0; i < ARRAY_SIZE(mrs); i++)
+		mrs[i] = must_register(a.device.pd, a.memory.bytes, 100 + i,
+				       ACCESS_ALL);
+	memset(bytes, 0xa5, sizeof(bytes));
+	list_prepare(&listing, 0);
+	listing.list.ranges = (uintptr_t)bytes;
+	listing.list.range_size = FORMERLY;
+	assert_int_equal(chardev_error(a.fd, P2PMR_IOC_LIST, &listing.list), 0);
+	assert_int_equal(listing.list.count, 2);
+	for (size_t i = 0; i < ARRAY_SIZE(mrs); i++) {
+		const struct p2pmr_list_range *range =
+			(void *)(bytes + i * FORMERLY);
+
+		assert_int_equal(range->length, 100 + i);
+		assert_location(&range->location, BAR, 0);
+		assert_int_equal(ibv_dereg_mr(mrs[i]), 0);
+	}
+	for (size_t at = 2 * FORMERLY; at < sizeof(bytes); at++)
+		assert_int_equal(bytes[at], 0xa5);
+	asker_close(&a);
+}
+
 static void list_arguments(void **state)
 {
 	struct listing listing;
@@ -238,6 +275,7 @@ static void nobody_with_range(int socket, void *argument)
 	assert_live(range, WINDOW, 1);
 	assert_int_equal(range->uid, NOBODY);
 	assert_location(&range->location, BAR2, 0);
+	assert_int_equal(range->address, (uintptr_t)bar.bytes);
 	meet(socket);
 	meet(socket);
 	memory_release(&bar);
@@ -265,6 +303,7 @@ static void own_and_others(void **state)
 	assert_live(range, WINDOW, 1);
 	assert_int_equal(range->uid, NOBODY);
 	assert_location(&range->location, BAR2, 0);
+	assert_int_not_equal(range->address, 0);
 	meet(child.socket);
 	child_finish(&child);
 	asker_close(&a);
@@ -304,6 +343,7 @@ static const struct test tests[] = {
 	TEST("device/list-mixed-range", mixed_range),
 	TEST("device/list-revoked-range", revoked_range),
 	TEST("device/list-in-portions", in_portions),
+	TEST("device/list-smaller-elements", smaller_elements),
 	TEST("device/list-arguments", list_arguments),
 	TEST("device/list-own-and-not-others", own_and_others),
 	TEST("device/list-by-rights-of-the-caller", rights_of_the_caller),

@@ -105,17 +105,6 @@ static void device_elsewhere(void **state)
 	expect_references(VERBS_MODULE, before);
 }
 
-/* The kernel takes namespaces of dead processes apart when it has time. */
-static bool set_mode(const char *mode)
-{
-	for (int i = 0; i < 100; i++) {
-		if (shell("rdma system set netns %s 2>/dev/null", mode))
-			return true;
-		usleep(200 * 1000);
-	}
-	return false;
-}
-
 static void hold_namespace(int socket, void *argument)
 {
 	struct outcome outcome;
@@ -153,11 +142,11 @@ static void exclusive(void **state)
 
 	(void)state;
 	soft_roce_add(SECOND, SECOND_NETDEV, "198.51.100.1");
-	assert_true(set_mode("exclusive"));
+	rdma_netns_mode("exclusive");
 	here = try_both(SECOND);
 	elsewhere = from_new_namespace(SECOND);
 	moved = try_move(&there);
-	assert_true(set_mode("shared"));
+	rdma_netns_mode("shared");
 
 	assert_int_equal(here.host, 0);
 	assert_int_equal(here.bar, 0);

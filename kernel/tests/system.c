@@ -132,6 +132,17 @@ void soft_roce_delete(const char *name, const char *netdev)
 	assert_true(shell("ip link delete %s", netdev));
 }
 
+/* The kernel takes namespaces of dead processes apart when it has time. */
+void rdma_netns_mode(const char *mode)
+{
+	for (int i = 0; i < 100; i++) {
+		if (shell("rdma system set netns %s 2>/dev/null", mode))
+			return;
+		usleep(200 * 1000);
+	}
+	fail_msg("RDMA's network namespaces do not become %s", mode);
+}
+
 int ranges_of(pid_t pid, const char *state)
 {
 	char *text = read_file("/sys/kernel/debug/p2pmr/ranges");

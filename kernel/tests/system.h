@@ -39,6 +39,9 @@ void soft_roce_add(const char *name, const char *netdev, const char *address);
 void soft_roce_delete(const char *name, const char *netdev);
 bool rdma_device_exists(const char *name);
 
+/* Whether network namespaces share RDMA devices: "shared", "exclusive". */
+void rdma_netns_mode(const char *mode);
+
 /* How many ranges of a process debugfs lists, and how many in a state. */
 int ranges_of(pid_t pid, const char *state);
 
