@@ -218,6 +218,7 @@ static inline void p2pmr_eventfd_signal(struct eventfd_ctx *ctx)
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(7, 1, 0)
 #define P2PMR_ATTACH_OP_INVALIDATE invalidate_mappings
+#define P2PMR_ATTACH_OP_REQUIRED(op) NULL
 
 static inline bool p2pmr_attach_revocable(struct dma_buf_attachment *attach)
 {
@@ -235,6 +236,7 @@ static inline void p2pmr_invalidate_mappings(struct dma_buf *dmabuf)
 }
 #else
 #define P2PMR_ATTACH_OP_INVALIDATE move_notify
+#define P2PMR_ATTACH_OP_REQUIRED(op) op
 
 static inline bool p2pmr_attach_revocable(struct dma_buf_attachment *attach)
 {

@@ -72,18 +72,14 @@ static const struct dma_buf_attach_ops paged_ops = {
 	.P2PMR_ATTACH_OP_INVALIDATE = invalidate,
 };
 
-/* Where the operation must be there, it does nothing. */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(7, 1, 0)
-static void ignore(struct dma_buf_attachment *attach)
+/* For where there must be such an operation. */
+static void __maybe_unused ignore(struct dma_buf_attachment *attach)
 {
 }
-#else
-#define ignore NULL
-#endif
 
 static const struct dma_buf_attach_ops pinning_ops = {
 	.allow_peer2peer = true,
-	.P2PMR_ATTACH_OP_INVALIDATE = ignore,
+	.P2PMR_ATTACH_OP_INVALIDATE = P2PMR_ATTACH_OP_REQUIRED(ignore),
 };
 
 static const struct dma_buf_attach_ops *ops_of(u32 mode)
