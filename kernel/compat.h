@@ -7,6 +7,7 @@
 #ifndef P2PMR_COMPAT_H
 #define P2PMR_COMPAT_H
 
+#include <linux/backing-dev.h>
 #include <linux/dma-buf.h>
 #include <linux/eventfd.h>
 #include <linux/io.h>
@@ -188,6 +189,40 @@ static inline unsigned int p2pmr_gup_flags(bool write)
 	return FOLL_LONGTERM | (write ? FOLL_WRITE : 0);
 #else
 	return FOLL_LONGTERM | FOLL_WRITE | (write ? 0 : FOLL_FORCE);
+#endif
+}
+
+/*
+ * Pinning for writing is refused from 6.5 on where a file system wants to know of every
+ * write to a shared mapping.
+ */
+static inline bool p2pmr_writes_watched(const struct vm_area_struct *vma)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 5, 0)
+	const struct vm_operations_struct *ops = vma->vm_ops;
+
+	return (vma->vm_flags & VM_SHARED) &&
+	       ((ops && (ops->page_mkwrite || ops->pfn_mkwrite)) ||
+		(vma->vm_file && mapping_can_writeback(vma->vm_file->f_mapping)));
+#else
+	return false;
+#endif
+}
+
+/*
+ * Does a mapping of host memory let p2pmr_gup_flags() pin it, by its rights? Up to 6.1
+ * what is not to be written must be a mapping that could be copied on a write, and
+ * the right to read is not asked for.
+ */
+static inline bool p2pmr_may_pin(const struct vm_area_struct *vma, bool write)
+{
+	if (write)
+		return (vma->vm_flags & VM_WRITE) && !p2pmr_writes_watched(vma);
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+	return vma->vm_flags & VM_READ;
+#else
+	return (vma->vm_flags & VM_WRITE) ||
+	       (!(vma->vm_flags & VM_HUGETLB) && is_cow_mapping(vma->vm_flags));
 #endif
 }
 

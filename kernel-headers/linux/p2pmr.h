@@ -242,10 +242,14 @@ struct p2pmr_range {
 	const struct p2pmr_range_ops *ops;
 	struct mm_struct *mm;
 	struct p2pmr_account *account;
+	unsigned int charged;
 	struct p2pmr_piece *pieces;
 	struct p2pmr_segment first_seg;
 	unsigned int nr_pieces;
+	unsigned int nr_device_pieces;
 	unsigned int max_segs;
+	unsigned int nr_device_segs;
+	unsigned int first_device_seg;
 	unsigned long host_pages;
 	struct pid *pid;
 	u64 id;

@@ -35,6 +35,8 @@ enum p2pmr_state {
  * @seq: what @ni said before the mapping was resolved
  * @exporter: who resolves it; NULL for host memory, which may span VMAs
  * @map: what the exporter said
+ * @told: bytes from @start on for which the exporter has added extents
+ * @error: what was wrong with one of them
  * @mapped: @p2p_unmap is owed to the exporter
  */
 struct p2pmr_piece {
@@ -45,6 +47,8 @@ struct p2pmr_piece {
 	unsigned long seq;
 	const struct p2pmr_exporter *exporter;
 	struct p2pmr_mapping map;
+	u64 told;
+	int error;
 	bool mapped;
 };
 
@@ -85,7 +89,7 @@ void p2pmr_segments_free(struct p2pmr_range *range);
 
 /* account.c */
 void p2pmr_account_init(void);
-int p2pmr_charge(struct p2pmr_range *range);
+int p2pmr_charge(struct p2pmr_range *range, unsigned int pieces);
 kuid_t p2pmr_range_uid(const struct p2pmr_range *range);
 void p2pmr_uncharge(struct p2pmr_range *range);
 

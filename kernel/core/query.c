@@ -13,6 +13,7 @@
 #include <linux/slab.h>
 
 #include "chardev.h"
+#include "../compat.h"
 
 /* Such a range never becomes live, so it has nothing to do. */
 const struct p2pmr_range_ops p2pmr_query_ops = { .name = "query" };
@@ -69,7 +70,9 @@ static int tell(struct query *q, const struct p2pmr_query_segment *seg)
 	int ret;
 
 	if (q->last.length && q->last.kind == P2PMR_SEGMENT_HOST &&
-	    seg->kind == P2PMR_SEGMENT_HOST && q->last.rights == seg->rights) {
+	    seg->kind == P2PMR_SEGMENT_HOST && q->last.rights == seg->rights &&
+	    q->last.read_error == seg->read_error &&
+	    q->last.write_error == seg->write_error) {
 		q->last.length += seg->length;
 		return 0;
 	}
@@ -148,11 +151,12 @@ static int tell_device(struct query *q, const struct p2pmr_query_segment *whole)
 	return ret;
 }
 
-static void look_at_host(struct query *q, struct p2pmr_query_segment *seg)
+static void look_at_host(struct query *q, const struct vm_area_struct *vma,
+			 struct p2pmr_query_segment *seg)
 {
 	/* What pinning answers to a lack of rights. */
-	seg->read_error = seg->rights & P2PMR_RIGHT_READ ? 0 : EFAULT;
-	seg->write_error = seg->rights & P2PMR_RIGHT_WRITE ? 0 : EFAULT;
+	seg->read_error = p2pmr_may_pin(vma, false) ? 0 : EFAULT;
+	seg->write_error = p2pmr_may_pin(vma, true) ? 0 : EFAULT;
 	note(&q->read_late, seg->read_error);
 	note(&q->write_late, seg->write_error);
 }
@@ -187,7 +191,7 @@ static int look(struct query *q, unsigned long addr, unsigned long end,
 			try_device(q, vma, seg, addr);
 		} else {
 			seg->kind = P2PMR_SEGMENT_HOST;
-			look_at_host(q, seg);
+			look_at_host(q, vma, seg);
 		}
 	}
 	mmap_read_unlock(mm);

@@ -145,20 +145,24 @@ int p2pmr_range_map(struct p2pmr_range *range, unsigned long start,
 	unsigned long end;
 	int ret;
 
-	if (!current->mm || !length || (flags & ~MAP_FLAGS) ||
-	    check_add_overflow(start, length, &end))
+	if (!current->mm || (flags & ~MAP_FLAGS))
 		return -EINVAL;
+	if (!length || check_add_overflow(start, length, &end))
+		return p2pmr_refuse(ops, -EINVAL,
+				    "range is empty or wraps around");
 
 	p2pmr_range_init(range, start, length, flags, ops);
 	ret = p2pmr_collect(range);
 	if (!ret)
-		ret = p2pmr_charge(range);
+		ret = p2pmr_charge(range, range->nr_device_pieces);
 	if (!ret)
 		ret = insert_notifiers(range);
 	if (!ret) {
 		p2pmr_publish(range);
 		ret = p2pmr_resolve(range);
 	}
+	if (!ret)
+		ret = p2pmr_charge(range, range->nr_device_segs);
 	if (ret)
 		p2pmr_range_unmap(range);
 	return ret;
@@ -231,7 +235,7 @@ void p2pmr_range_unmap(struct p2pmr_range *range)
 	p2pmr_unpublish(range);
 	p2pmr_uncharge(range);
 	p2pmr_segments_free(range);
-	kfree(range->pieces);
+	kvfree(range->pieces);
 	put_pid(range->pid);
 	mmdrop(range->mm);
 }

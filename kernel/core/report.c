@@ -32,18 +32,13 @@ struct asker {
 static void describe_segments(struct p2pmr_list_range *out,
 			      const struct p2pmr_range *range)
 {
-	unsigned int i;
+	const struct p2pmr_segment *first = &range->segs[range->first_device_seg];
 
 	lockdep_assert_held(&range->lock);
-	for (i = 0; i < range->nr_segs; i++) {
-		const struct p2pmr_segment *seg = &range->segs[i];
-
-		if (seg->host)
-			continue;
-		if (!out->device_segments++)
-			p2pmr_locate(&out->location,
-				     &range->pieces[seg->piece], seg);
-	}
+	out->device_segments = range->nr_device_segs;
+	if (!range->nr_device_segs)
+		return;
+	p2pmr_locate(&out->location, &range->pieces[first->piece], first);
 }
 
 /* False: not one of those that are asked for. */

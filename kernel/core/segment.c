@@ -21,7 +21,8 @@ static int grow(struct p2pmr_range *range)
 	/* Fragmented host memory within a huge RLIMIT_MEMLOCK comes so far. */
 	if (max > INT_MAX / sizeof(*segs))
 		return -ENOMEM;
-	segs = kvmalloc_array(max, sizeof(*segs), GFP_KERNEL_ACCOUNT);
+	segs = kvmalloc_array(max, sizeof(*segs),
+			      GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!segs)
 		return -ENOMEM;
 	memcpy(segs, range->segs, range->nr_segs * sizeof(*segs));

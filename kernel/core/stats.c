@@ -89,32 +89,38 @@ static const char * const state_names[] = {
 	[P2PMR_REVOKED] = "revoked",
 };
 
+/* Segments are complete, and stay, exactly while the range is live. */
+static void show_segments(struct seq_file *s, const struct p2pmr_range *range)
+{
+	const struct p2pmr_segment *first = &range->segs[range->first_device_seg];
+	const struct p2pmr_piece *piece = &range->pieces[first->piece];
+
+	lockdep_assert_held(&range->lock);
+	seq_printf(s, " segments=%u device_segments=%u", range->nr_segs,
+		   range->nr_device_segs);
+	if (range->nr_device_segs)
+		seq_printf(s, " %s:%s:bar%d:%llu", piece->exporter->name,
+			   piece->map.dev ? dev_name(piece->map.dev) : "-",
+			   piece->map.bar, first->len);
+}
+
 /**
  * p2pmr_range_show() - describe a range in one line of a debugfs file
  * @s: the file; gets the line with its end
  * @range: the caller makes sure that it is not unmapped meanwhile
+ *
+ * Of a live range it names the first segment of device memory.
  */
 void p2pmr_range_show(struct seq_file *s, struct p2pmr_range *range)
 {
 	u64 age = ktime_to_ms(ktime_sub(ktime_get_boottime(), range->since));
-	unsigned int i;
 
 	spin_lock(&range->lock);
 	seq_printf(s, "pid=%d importer=%s state=%s age_ms=%llu length=%zu device_bytes=%llu write=%d",
 		   pid_nr(range->pid), range->ops->name, state_names[range->state], age,
 		   range->length, range->device_bytes, range->write);
-	/* Segments are complete, and stay, exactly while it is live. */
-	for (i = 0; range->state == P2PMR_LIVE && i < range->nr_segs; i++) {
-		const struct p2pmr_segment *seg = &range->segs[i];
-		const struct p2pmr_piece *piece = &range->pieces[seg->piece];
-
-		if (seg->host)
-			seq_printf(s, " host:%llu", seg->len);
-		else
-			seq_printf(s, " %s:%s:bar%d:%llu", piece->exporter->name,
-				   piece->map.dev ? dev_name(piece->map.dev) : "-",
-				   piece->map.bar, seg->len);
-	}
+	if (range->state == P2PMR_LIVE)
+		show_segments(s, range);
 	spin_unlock(&range->lock);
 	seq_putc(s, '\n');
 }

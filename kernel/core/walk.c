@@ -5,7 +5,10 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/err.h>
 #include <linux/export.h>
+#include <linux/ioport.h>
+#include <linux/log2.h>
 #include <linux/mm.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
@@ -21,22 +24,36 @@ bool p2pmr_is_device_vma(const struct vm_area_struct *vma)
 	return vma->vm_flags & (VM_PFNMAP | VM_IO);
 }
 
-static struct p2pmr_piece *add_piece(struct p2pmr_range *range,
-				     unsigned long start, unsigned long end)
+/* Room doubles whenever it is used up, so it always is a power of two. */
+static int grow(struct p2pmr_range *range)
 {
 	unsigned int n = range->nr_pieces;
 	struct p2pmr_piece *pieces;
 
-	pieces = krealloc(range->pieces, (n + 1) * sizeof(*pieces),
-			  GFP_KERNEL_ACCOUNT);
+	if (n && !is_power_of_2(n))
+		return 0;
+	pieces = kvcalloc(n ? 2 * n : 1, sizeof(*pieces),
+			  GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!pieces)
-		return NULL;
+		return -ENOMEM;
+	if (n)
+		memcpy(pieces, range->pieces, n * sizeof(*pieces));
+	kvfree(range->pieces);
 	range->pieces = pieces;
-	memset(&pieces[n], 0, sizeof(*pieces));
-	pieces[n].start = start;
-	pieces[n].end = end;
-	range->nr_pieces++;
-	return &pieces[n];
+	return 0;
+}
+
+static struct p2pmr_piece *add_piece(struct p2pmr_range *range,
+				     unsigned long start, unsigned long end)
+{
+	struct p2pmr_piece *piece;
+
+	if (grow(range))
+		return NULL;
+	piece = &range->pieces[range->nr_pieces++];
+	piece->start = start;
+	piece->end = end;
+	return piece;
 }
 
 static int check_rights(struct p2pmr_range *range, struct vm_area_struct *vma)
@@ -82,6 +99,7 @@ static int add_vma(struct p2pmr_range *range, struct vm_area_struct *vma,
 		return -ENOMEM;
 	if (!device)
 		return 0;
+	range->nr_device_pieces++;
 	piece->exporter = p2pmr_exporter_get(vma);
 	if (!piece->exporter)
 		return -ENODEV;
@@ -130,6 +148,44 @@ int p2pmr_collect(struct p2pmr_range *range)
 	return ret;
 }
 
+/* An exporter's mistake. */
+static int complain(struct p2pmr_piece *piece, const char *what)
+{
+	return p2pmr_refuse(piece->range->ops, -EIO, "exporter %s: %s",
+			    piece->exporter->name, what);
+}
+
+/* What is wrong with the next extent; NULL: nothing. */
+static const char *wrong_with(const struct p2pmr_piece *piece,
+			      phys_addr_t addr, u64 len,
+			      const void __iomem *kaddr)
+{
+	unsigned long user = piece->start + piece->told;
+
+	if (!len)
+		return "extent of no length";
+	if (len > piece->end - user)
+		return "extent reaches beyond what was asked for";
+	if (addr > iomem_resource.end || len - 1 > iomem_resource.end - addr)
+		return "extent is not at a physical address";
+	if (piece->told && offset_in_page(user))
+		return "extent begins inside a page";
+	if (offset_in_page(addr) != offset_in_page(user))
+		return "extent has another offset in its page than the user address";
+	if (kaddr && offset_in_page(kaddr) != offset_in_page(user))
+		return "kernel address has another offset in its page than the user address";
+	return NULL;
+}
+
+static bool continues(const struct p2pmr_segment *seg,
+		      const struct p2pmr_segment *next)
+{
+	return seg->piece == next->piece && seg->addr + seg->len == next->addr &&
+	       (next->kaddr ? seg->kaddr && seg->kaddr + seg->len == next->kaddr :
+			      !seg->kaddr) &&
+	       pgprot_val(seg->prot) == pgprot_val(next->prot);
+}
+
 /**
  * p2pmr_add_extent() - an exporter says where a part of the memory is
  * @map: as passed to @p2p_map
@@ -146,59 +202,63 @@ int p2pmr_collect(struct p2pmr_range *range)
  * but the last. Contiguous ones become one. Call it only from @p2p_map,
  * after setting @map->prot.
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0, -ENOMEM, or -EIO for an extent that cannot be right; the kernel log
+ * says why. The request then fails, whatever else is added and answered.
  */
 int p2pmr_add_extent(struct p2pmr_mapping *map, phys_addr_t addr, u64 len,
 		     void __iomem *kaddr)
 {
 	struct p2pmr_piece *piece = container_of(map, struct p2pmr_piece, map);
 	struct p2pmr_range *range = piece->range;
-	unsigned int index = piece - range->pieces;
-	struct p2pmr_segment *seg;
+	const struct p2pmr_segment next = {
+		.addr = addr,
+		.len = len,
+		.kaddr = kaddr,
+		.prot = map->prot,
+		.piece = piece - range->pieces,
+	};
+	struct p2pmr_segment *seg = NULL;
+	const char *wrong;
 
-	if (range->nr_segs) {
-		seg = &range->segs[range->nr_segs - 1];
-		if (seg->piece == index && !seg->host &&
-		    seg->addr + seg->len == addr &&
-		    (kaddr ? seg->kaddr && seg->kaddr + seg->len == kaddr :
-			     !seg->kaddr) &&
-		    pgprot_val(seg->prot) == pgprot_val(map->prot)) {
-			seg->len += len;
-			return 0;
-		}
+	if (piece->error)
+		return piece->error;
+	wrong = wrong_with(piece, addr, len, kaddr);
+	if (wrong) {
+		piece->error = complain(piece, wrong);
+		return piece->error;
 	}
-	seg = p2pmr_segment_add(range);
-	if (!seg)
-		return -ENOMEM;
-	seg->addr = addr;
-	seg->len = len;
-	seg->kaddr = kaddr;
-	seg->prot = map->prot;
-	seg->piece = index;
+	if (piece->told)
+		seg = &range->segs[range->nr_segs - 1];
+	if (seg && continues(seg, &next)) {
+		seg->len += len;
+	} else {
+		seg = p2pmr_segment_add(range);
+		if (!seg) {
+			piece->error = -ENOMEM;
+			return -ENOMEM;
+		}
+		*seg = next;
+	}
+	piece->told += len;
 	return 0;
 }
 EXPORT_SYMBOL_GPL(p2pmr_add_extent);
 
-/* Did the exporter account for every byte, page by page? */
-static int check_extents(const struct p2pmr_piece *piece, unsigned int first)
+/* An errno that reaches the user as a pointer must be one. */
+static int check_answer(struct p2pmr_piece *piece, int ret)
 {
-	const struct p2pmr_range *range = piece->range;
-	unsigned long addr = piece->start;
+	if (ret && !IS_ERR_VALUE((long)ret))
+		return complain(piece, "answer is neither 0 nor an errno");
+	return ret;
+}
 
-	for (; first < range->nr_segs; first++) {
-		const struct p2pmr_segment *seg = &range->segs[first];
-
-		if (offset_in_page(addr) != offset_in_page(seg->addr) ||
-		    (seg->kaddr && offset_in_page(addr) !=
-				   offset_in_page(seg->kaddr)) ||
-		    (addr != piece->start && offset_in_page(addr)))
-			break;
-		addr += seg->len;
-	}
-	if (WARN_ONCE(addr != piece->end || first != range->nr_segs,
-		      "exporter %s: extents are not what was asked for\n",
-		      piece->exporter->name))
-		return -EIO;
+/* Did the exporter account for every byte? */
+static int check_extents(struct p2pmr_piece *piece)
+{
+	if (piece->error)
+		return piece->error;
+	if (piece->told != piece->end - piece->start)
+		return complain(piece, "extents end before what was asked for");
 	return 0;
 }
 
@@ -216,16 +276,15 @@ static int resolve_device(struct p2pmr_piece *piece, struct vm_area_struct *vma)
 		.owner = current,
 		.query = range->ops == &p2pmr_query_ops,
 	};
-	unsigned int first = range->nr_segs;
 	int ret;
 
 	mmap_assert_locked(range->mm);
 	piece->map.bar = -1;
 	ret = piece->exporter->p2p_map(&req, &piece->map);
 	if (ret)
-		return ret;
+		return check_answer(piece, ret);
 	piece->mapped = true;
-	return check_extents(piece, first);
+	return check_extents(piece);
 }
 
 static int resolve_piece(struct p2pmr_piece *piece)
@@ -258,6 +317,19 @@ out:
 	return ret;
 }
 
+/* For those who look at a live range under its lock, and shall not search. */
+static void note_device_segs(struct p2pmr_range *range)
+{
+	unsigned int i;
+
+	for (i = range->nr_segs; i--;) {
+		if (range->segs[i].host)
+			continue;
+		range->nr_device_segs++;
+		range->first_device_seg = i;
+	}
+}
+
 int p2pmr_resolve(struct p2pmr_range *range)
 {
 	unsigned int i;
@@ -274,6 +346,7 @@ int p2pmr_resolve(struct p2pmr_range *range)
 		if (ret)
 			return ret;
 	}
+	note_device_segs(range);
 	return 0;
 }
 

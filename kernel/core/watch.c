@@ -126,16 +126,11 @@ static void describe_process(struct p2pmr_record *record, struct pid *pid)
 static void describe_location(struct p2pmr_event *event,
 			      const struct p2pmr_range *range)
 {
-	unsigned int i;
+	const struct p2pmr_segment *first = &range->segs[range->first_device_seg];
 
-	for (i = 0; i < range->nr_segs; i++) {
-		const struct p2pmr_segment *seg = &range->segs[i];
-
-		if (seg->host)
-			continue;
-		p2pmr_locate(&event->location, &range->pieces[seg->piece], seg);
-		break;
-	}
+	if (range->nr_device_segs)
+		p2pmr_locate(&event->location, &range->pieces[first->piece],
+			     first);
 }
 
 static noinline void tell_range(const struct p2pmr_range *range, u32 type)

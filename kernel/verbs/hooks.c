@@ -100,11 +100,6 @@ static struct ib_mr *reg_host(struct p2pmr_ibdev *dev, P2PMR_REG_USER_MR_PARAMS,
 	int ret;
 
 	if (request) {
-		if (request->flags & P2PMR_REG_REQUIRE_DEVICE) {
-			ret = p2pmr_ibdev_refuse(dev, -EMEDIUMTYPE,
-						 "host memory, where device memory is required");
-			return ERR_PTR(ret);
-		}
 		ret = p2pmr_request_answer(udata, length, 0, 0, 0);
 		if (ret)
 			return ERR_PTR(ret);
@@ -127,7 +122,9 @@ static struct ib_mr *hook_reg_user_mr(P2PMR_REG_USER_MR_PARAMS)
 		mr = ERR_CAST(request);
 		goto out;
 	}
-	if (p2pmr_range_has_device(start, length))
+	/* Who wants device memory alone is told by the core what there is instead. */
+	if ((request && request->flags & P2PMR_REG_REQUIRE_DEVICE) ||
+	    p2pmr_range_has_device(start, length))
 		mr = reg_device(dev, P2PMR_REG_USER_MR_ARGS, request);
 	else
 		mr = reg_host(dev, P2PMR_REG_USER_MR_ARGS, request);

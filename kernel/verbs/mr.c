@@ -232,8 +232,9 @@ struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
  * @access: with IB_MR_REREG_ACCESS
  * @pd: with IB_MR_REREG_PD
  *
- * By registering anew, so that what is not given anew must still be mapped. An
- * extended request stays with the MR.
+ * By registering anew, so that what is not given anew must still be mapped, and that
+ * the user's limits must have room for both MRs. An extended request stays with the
+ * MR.
  *
  * Return: another MR, with other keys, or an error pointer.
  */
