@@ -13,7 +13,7 @@
 #include <linux/types.h>
 
 /* p2pmr_reg_mr_req.flags */
-#define P2PMR_REG_REQUIRE_DEVICE 0x1U /* EMEDIUMTYPE if any byte is host memory */
+#define P2PMR_REG_REQUIRE_DEVICE 0x1U /* EMEDIUMTYPE for host memory */
 #define P2PMR_REG_REGISTER_BAR	 0x2U /* take a BAR that is not prefetchable */
 #define P2PMR_REG_EVENTFD	 0x4U /* signal p2pmr_reg_mr_req.eventfd */
 

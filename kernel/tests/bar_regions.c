@@ -6,7 +6,6 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +23,6 @@
 #include "revoked.h"
 
 #define READ_WRITE (PROT_READ | PROT_WRITE)
-#define NOBODY	   65534
 
 static void rdma_both_ways(void **state)
 {
@@ -297,9 +295,7 @@ static void as_nobody(int socket, void *argument)
 	const bool *allowed = argument;
 	struct scene scene;
 
-	assert_int_equal(setgroups(0, NULL), 0);
-	assert_int_equal(setgid(NOBODY), 0);
-	assert_int_equal(setuid(NOBODY), 0);
+	become(NOBODY);
 	if (*allowed) {
 		scene_open(&scene, BAR);
 		assert_reachable(&scene);

@@ -3,6 +3,7 @@
 #include "child.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -60,6 +61,13 @@ void child_kill(struct child *child)
 	assert_int_equal(waitpid(child->pid, &status, 0), child->pid);
 	close(child->socket);
 	assert_true(WIFSIGNALED(status));
+}
+
+void become(uid_t uid)
+{
+	assert_int_equal(setgroups(0, NULL), 0);
+	assert_int_equal(setgid(uid), 0);
+	assert_int_equal(setuid(uid), 0);
 }
 
 /* Room for one file descriptor beside a message. */

@@ -25,6 +25,11 @@ void child_finish(struct child *child);
 /* SIGKILL, and waits until it is gone. */
 void child_kill(struct child *child);
 
+/* This process gets another user and group, for good; those without any rights. */
+#define NOBODY	      65534
+#define SOMEBODY_ELSE 65533
+void become(uid_t uid);
+
 /* A file for the other process. */
 void send_file(int socket, int fd);
 int receive_file(int socket);

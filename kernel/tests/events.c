@@ -5,11 +5,13 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/mempolicy.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -50,6 +52,64 @@ static void clear_refs_keeps(void **state)
 	}
 	memory_release(&scene.bar);
 	scene_close(&scene);
+}
+
+/* A request on /proc/PID/pagemap, which headers before 6.7 do not have. */
+struct scan {
+	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+	uint64_t category_inverted, category_mask, category_anyof_mask;
+	uint64_t return_mask;
+};
+
+struct scanned {
+	uint64_t start, end, categories;
+};
+
+#define PAGEMAP_SCAN_ _IOWR('f', 16, struct scan)
+#define WRITE_PROTECT (1 << 0)
+#define PAGE_IS_THERE (1 << 3)
+
+static int scan(const uint8_t *bytes, uint64_t flags)
+{
+	struct scanned found[4];
+	struct scan scan = {
+		.size = sizeof(scan),
+		.flags = flags,
+		.start = (uintptr_t)bytes,
+		.end = (uintptr_t)bytes + WINDOW,
+		.vec = (uintptr_t)found,
+		.vec_len = ARRAY_SIZE(found),
+		.category_mask = PAGE_IS_THERE,
+		.return_mask = PAGE_IS_THERE,
+	};
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	int error;
+
+	assert_true(fd >= 0);
+	error = ioctl(fd, PAGEMAP_SCAN_, &scan) < 0 ? errno : 0;
+	close(fd);
+	return error;
+}
+
+/* To look changes nothing; to write-protect does, even if nothing is in the end. */
+static void pagemap_scan(void **state)
+{
+	struct scene scene;
+	int error;
+
+	(void)state;
+	scene_open(&scene, BAR);
+	error = scan(scene.bar.bytes, 0);
+	assert_untouched(&scene);
+	if (!error) {
+		assert_int_equal(scan(scene.bar.bytes, WRITE_PROTECT), 0);
+		assert_revoked(&scene);
+	}
+	memory_release(&scene.bar);
+	scene_close(&scene);
+	if (error == ENOTTY)
+		skip_test("this kernel has no PAGEMAP_SCAN");
+	assert_int_equal(error, 0);
 }
 
 /*
@@ -274,6 +334,7 @@ static void registration_races_with_removal(void **state)
 
 static const struct test tests[] = {
 	TEST("range/clear-refs-keeps", clear_refs_keeps),
+	TEST("range/pagemap-scan-that-protects-revokes", pagemap_scan),
 	TEST("range/split-mapping-keeps", split_keeps),
 	TEST("range/driver-unbind-revokes", unbind_revokes),
 	TEST("range/function-removed-under-traffic", removal_under_traffic),

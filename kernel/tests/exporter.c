@@ -4,8 +4,8 @@
  * told: it learns who asks, may take its time, takes back a part or all, and
  * is told of every range that has ended.
  */
+#define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -14,8 +14,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "chardev.h"
 #include "child.h"
+#include "exporting.h"
 #include "modules.h"
 #include "monitor.h"
 #include "peer.h"
@@ -23,49 +23,6 @@
 #include "runner.h"
 #include "system.h"
 #include "watch.h"
-
-#define MODULE "p2pmr_test_exporter"
-#define FILE_  "/dev/" MODULE
-
-static void load(void)
-{
-	uint64_t first, last;
-
-	physical_range(BAR, &first, &last);
-	test_module_load(MODULE, "addr=%#lx size=%lu", first, last - first + 1);
-}
-
-static void *map(size_t offset)
-{
-	int fd = open(FILE_, O_RDWR | O_CLOEXEC);
-	void *bytes;
-
-	if (fd < 0)
-		fail_msg(FILE_ ": %s", strerror(errno));
-	bytes = mmap(NULL, WINDOW, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		     offset);
-	if (bytes == MAP_FAILED)
-		fail_msg("mmap: %s", strerror(errno));
-	close(fd);
-	return bytes;
-}
-
-static void take(size_t offset, size_t length)
-{
-	char line[64];
-
-	snprintf(line, sizeof(line), "take %zu %zu\n", offset, length);
-	write_file(FILE_, line);
-}
-
-static void assert_says(const char *part)
-{
-	char *text = read_file(FILE_);
-
-	if (!strstr(text, part))
-		fail_msg("not \"%s\" but %s", part, text);
-	free(text);
-}
 
 /* Two regions over neighbouring parts of the exporter's memory. */
 struct neighbours {
@@ -75,10 +32,10 @@ struct neighbours {
 
 static void neighbours_open(struct neighbours *n)
 {
-	load();
-	scene_open_over(&n->scene, BAR, map(0));
+	exporter_load("");
+	scene_open_over(&n->scene, BAR, exporter_map(0));
 	n->other = (struct memory){ .kind = BAR,
-				    .bytes = map(WINDOW),
+				    .bytes = exporter_map(WINDOW),
 				    .size = WINDOW };
 	memory_register(&n->other, n->scene.pair.device.pd);
 	assert_reachable(&n->scene);
@@ -90,9 +47,9 @@ static void neighbours_close(struct neighbours *n)
 {
 	memory_release(&n->other);
 	memory_release(&n->scene.bar);
-	assert_says("users=0 ");
+	assert_exporter_says("users=0 ");
 	scene_close(&n->scene);
-	assert_true(module_try_remove(MODULE));
+	exporter_unload();
 }
 
 static void tells_who_asks(void **state)
@@ -103,19 +60,19 @@ static void tells_who_asks(void **state)
 
 	(void)state;
 	neighbours_open(&n);
-	assert_says("users=2 ");
+	assert_exporter_says("users=2 ");
 	mr = must_register(n.scene.pair.device.pd, n.other.bytes + 100, 5000,
 			   IBV_ACCESS_REMOTE_READ);
 	snprintf(
 		expected, sizeof(expected),
 		"users=3 held=0 pid=%d importer=p2pmr_verbs offset=%zu length=5000 write=0\n",
 		getpid(), WINDOW + 100);
-	assert_says(expected);
+	assert_exporter_says(expected);
 	assert_int_equal(ibv_dereg_mr(mr), 0);
-	assert_says("users=2 ");
+	assert_exporter_says("users=2 ");
 	/* A revocation from the other side is an end as well. */
 	assert_int_equal(munmap(n.other.bytes, PAGE), 0);
-	assert_says("users=1 ");
+	assert_exporter_says("users=1 ");
 	neighbours_close(&n);
 }
 
@@ -138,8 +95,8 @@ static void takes_back_a_part(void **state)
 	(void)state;
 	neighbours_open(&n);
 	/* One byte in the middle of the first region. */
-	take(5 * PAGE + 7, 1);
-	assert_says("users=1 ");
+	exporter_do("take %lu 1\n", 5 * PAGE + 7);
+	assert_exporter_says("users=1 ");
 	assert_revoked(&n.scene);
 	assert_int_equal(ranges_of(getpid(), "live"), 1);
 	assert_status(own_access(&n.scene, n.other.mr, IBV_WR_RDMA_READ),
@@ -150,7 +107,7 @@ static void takes_back_a_part(void **state)
 	assert_int_equal(registration_error(n.scene.pair.device.pd,
 					    &n.scene.bar),
 			 ENODEV);
-	write_file(FILE_, "give\n");
+	exporter_do("give\n");
 	memory_register(&n.scene.bar, n.scene.pair.device.pd);
 	assert_reachable(&n.scene);
 	neighbours_close(&n);
@@ -164,16 +121,82 @@ static void takes_back_all(void **state)
 	(void)state;
 	neighbours_open(&n);
 	/* What ends where the memory begins, or begins where it ends. */
-	take(2 * WINDOW, PAGE);
+	exporter_do("take %lu %lu\n", 2 * WINDOW, PAGE);
 	assert_int_equal(ranges_of(getpid(), "live"), 2);
-	take(0, 2 * WINDOW);
-	assert_says("users=0 ");
+	exporter_do("take 0 %lu\n", 2 * WINDOW);
+	assert_exporter_says("users=0 ");
 	assert_int_equal(ranges_of(getpid(), "revoked"), 2);
 	assert_revoked(&n.scene);
 	assert_int_not_equal(own_access(&n.scene, n.other.mr, IBV_WR_RDMA_READ),
 			     IBV_WC_SUCCESS);
 	assert_int_equal(debugfs_counter("revoked_exporter"), before + 2);
 	neighbours_close(&n);
+}
+
+/* All from there on, however far that is, and nothing before it. */
+static void takes_back_the_rest(void **state)
+{
+	struct neighbours n;
+
+	(void)state;
+	neighbours_open(&n);
+	exporter_do("take %lu %lu\n", WINDOW + PAGE, UINT64_MAX);
+	assert_exporter_says("users=1 ");
+	assert_reachable(&n.scene);
+	assert_int_not_equal(own_access(&n.scene, n.other.mr, IBV_WR_RDMA_READ),
+			     IBV_WC_SUCCESS);
+	neighbours_close(&n);
+}
+
+/* No notifier would tell of a change of their rights. */
+static void must_know_of_mprotect(void **state)
+{
+	(void)state;
+	assert_false(exporter_try_load("entries=0 mprotect=0"));
+	assert_true(exporter_try_load("entries=0"));
+	exporter_unload();
+}
+
+static void mapping_moved(uint8_t *bytes)
+{
+	void *elsewhere = mmap(NULL, WINDOW, PROT_NONE,
+			       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	assert_true(elsewhere != MAP_FAILED);
+	assert_ptr_equal(mremap(bytes, WINDOW, WINDOW,
+				MREMAP_MAYMOVE | MREMAP_FIXED, elsewhere),
+			 elsewhere);
+	assert_int_equal(munmap(elsewhere, WINDOW), 0);
+}
+
+/* Whatever ends a mapping does so without a single page table entry. */
+static void mapping_without_entries(void **state)
+{
+	static const struct {
+		void (*happen)(uint8_t *bytes);
+		bool stays; /* something is mapped there */
+	} ends[] = { { mapping_moved, false },
+		     { mapping_unmapped, false },
+		     { mapping_covered, true },
+		     { mapping_inaccessible, true } };
+	struct scene scene;
+
+	(void)state;
+	exporter_load("entries=0");
+	for (size_t i = 0; i < ARRAY_SIZE(ends); i++) {
+		print_message("%zu\n", i);
+		scene_open_over(&scene, BAR, exporter_map(0));
+		assert_reachable(&scene);
+		assert_exporter_says("users=1 ");
+		ends[i].happen(scene.bar.bytes);
+		assert_exporter_says("users=0 ");
+		assert_revoked(&scene);
+		assert_int_equal(ibv_dereg_mr(scene.bar.mr), 0);
+		if (ends[i].stays)
+			assert_int_equal(munmap(scene.bar.bytes, WINDOW), 0);
+		scene_close(&scene);
+	}
+	exporter_unload();
 }
 
 static void traced(void **state)
@@ -184,7 +207,7 @@ static void traced(void **state)
 	(void)state;
 	neighbours_open(&n);
 	trace_start();
-	take(WINDOW + PAGE, PAGE);
+	exporter_do("take %lu %lu\n", WINDOW + PAGE, PAGE);
 	text = trace_end();
 	range_event(line, "p2pmr_revoke", getpid(), n.other.bytes, WINDOW,
 		    " cause=exporter\n");
@@ -204,12 +227,12 @@ static void told(void **state)
 	(void)state;
 	neighbours_open(&n);
 	fd = monitor_open();
-	take(WINDOW + PAGE, PAGE);
+	exporter_do("take %lu %lu\n", WINDOW + PAGE, PAGE);
 	monitor_next(fd, P2PMR_EVENT_REVOKE, &event);
 	assert_event_of(&event, n.other.mr, 1);
 	assert_int_equal(event.cause, P2PMR_REVOKED_EXPORTER);
 	assert_int_equal(event.location.flags, P2PMR_LOCATION_EXPORTER);
-	assert_string_equal(event.location.exporter, MODULE);
+	assert_string_equal(event.location.exporter, EXPORTER_MODULE);
 	assert_quiet(fd);
 	close(fd);
 	neighbours_close(&n);
@@ -247,15 +270,6 @@ static void register_in_child(int socket, void *argument)
 	meet(socket); /* it was held all the time */
 }
 
-static bool says(const char *part)
-{
-	char *text = read_file(FILE_);
-	bool said = strstr(text, part);
-
-	free(text);
-	return said;
-}
-
 /* While an exporter takes its time for one process, others go on. */
 static void waits_alone(void **state)
 {
@@ -265,35 +279,38 @@ static void waits_alone(void **state)
 	pthread_t thread;
 
 	(void)state;
-	load();
+	exporter_load("");
 	device_open(&device);
 	held.pd = device.pd;
-	held.bytes = map(0);
+	held.bytes = exporter_map(0);
 	child_start(&child, register_in_child, NULL);
-	write_file(FILE_, "hold\n");
+	exporter_do("hold\n");
 	assert_int_equal(pthread_create(&thread, NULL, register_once, &held),
 			 0);
-	for (int i = 0; !says("held=1 ") && i < 200; i++)
+	for (int i = 0; !exporter_says("held=1 ") && i < 200; i++)
 		usleep(50 * 1000);
-	assert_true(says("held=1 "));
+	assert_true(exporter_says("held=1 "));
 	meet(child.socket);
 	meet(child.socket);
-	assert_true(says("held=1 "));
+	assert_true(exporter_says("held=1 "));
 	assert_false(held.done);
 	meet(child.socket);
-	write_file(FILE_, "release\n");
+	exporter_do("release\n");
 	assert_int_equal(pthread_join(thread, NULL), 0);
 	child_finish(&child);
 	assert_int_equal(held.error, 0);
 	assert_int_equal(munmap(held.bytes, WINDOW), 0);
 	device_close(&device);
-	assert_true(module_try_remove(MODULE));
+	exporter_unload();
 }
 
 static const struct test tests[] = {
 	TEST("exporter/learns-who-asks", tells_who_asks),
 	TEST("exporter/takes-back-a-part", takes_back_a_part),
 	TEST("exporter/takes-back-all", takes_back_all),
+	TEST("exporter/takes-back-the-rest", takes_back_the_rest),
+	TEST("exporter/must-know-of-mprotect", must_know_of_mprotect),
+	TEST("exporter/mapping-without-entries", mapping_without_entries),
 	TEST("exporter/waits-alone", waits_alone),
 	TEST("seen/trace-revoke-exporter", traced),
 	TEST("device/watch-revoke-exporter", told),

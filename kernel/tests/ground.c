@@ -112,6 +112,22 @@ static void restore_function(const char *function)
 	}
 }
 
+/* Those of tests alone, which would hold ours. */
+static void remove_test_modules(void)
+{
+	static const char *const names[] = { "p2pmr_test_importer",
+					     "p2pmr_test_exporter",
+					     "p2pmr_test_remap",
+					     "p2pmr_test_edu" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (!module_is_loaded(names[i]))
+			continue;
+		print_message("restored: no %s\n", names[i]);
+		shell("rmmod %s", names[i]);
+	}
+}
+
 static void remember_rdma_device(void)
 {
 	const char *name = getenv("P2PMR_DEV");
@@ -142,6 +158,7 @@ void ground_restore(void)
 		return;
 	for (size_t i = 0; i < FUNCTIONS; i++)
 		restore_function(functions[i]);
+	remove_test_modules();
 	if (had_modules && !module_is_loaded(VERBS_MODULE)) {
 		print_message("restored: %s\n", VERBS_MODULE);
 		shell("modprobe %s", VERBS_MODULE);

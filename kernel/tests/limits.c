@@ -4,7 +4,6 @@
  * how much host memory a user may pin in a mixed region.
  */
 #include <errno.h>
-#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +20,6 @@
 
 #define WINDOW	   (16 * PAGE)
 #define READ_WRITE (PROT_READ | PROT_WRITE)
-#define NOBODY	   65534
 #define MOST_MRS   4
 
 static int attempt(enum memory_kind kind)
@@ -135,13 +133,6 @@ static void malformed_lists(void **state)
 	assert_int_equal(attempt(BAR), 0);
 }
 
-static void become_nobody(void)
-{
-	assert_int_equal(setgroups(0, NULL), 0);
-	assert_int_equal(setgid(NOBODY), 0);
-	assert_int_equal(setuid(NOBODY), 0);
-}
-
 /* As nobody, unless `root`: the errnos of four registrations at once. */
 struct holder {
 	bool root;
@@ -159,7 +150,7 @@ static void hold_many(int socket, void *argument)
 	device_open(&device);
 	memory_map(&bar, BAR, holder->size);
 	if (!holder->root)
-		become_nobody();
+		become(NOBODY);
 	for (int i = 0; i < MOST_MRS; i++) {
 		mrs[i] = ibv_reg_mr(device.pd, bar.bytes, bar.size, ACCESS_ALL);
 		errors[i] = mrs[i] ? 0 : errno;
@@ -224,7 +215,7 @@ static void hold_one(int socket, void *argument)
 	(void)argument;
 	device_open(&device);
 	memory_map(&bar, BAR, PAGE);
-	become_nobody();
+	become(NOBODY);
 	bar.mr = ibv_reg_mr(device.pd, bar.bytes, bar.size, ACCESS_ALL);
 	error = bar.mr ? 0 : errno;
 	send_message(socket, &error, sizeof(error));
@@ -292,7 +283,7 @@ static void hold_all(int socket, void *argument)
 	device_open(&device);
 	memory_map(&bar, BAR, 0);
 	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &nothing), 0);
-	become_nobody();
+	become(NOBODY);
 	before = memory_info("MemAvailable:");
 	while (seen.held < MOST_ATTEMPTS && !seen.error) {
 		if (ibv_reg_mr(device.pd, bar.bytes, bar.size, ACCESS_ALL))
@@ -339,7 +330,7 @@ static void pin_mixed(int socket, void *argument)
 				  MAP_SHARED | MAP_FIXED, 0),
 			 middle);
 	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
-	become_nobody();
+	become(NOBODY);
 	for (int i = 0; i < 3; i++) {
 		static const size_t starts[] = { WINDOW / 4, 0, WINDOW / 4 };
 		struct ibv_mr *mr =

@@ -3,7 +3,6 @@
  * What /dev/p2pmr tells of registered ranges, and to whom.
  */
 #include <errno.h>
-#include <grp.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -17,7 +16,6 @@
 #define WINDOW	   ASKER_SIZE
 #define OFFSET	   300
 #define READ_WRITE (PROT_READ | PROT_WRITE)
-#define NOBODY	   65534
 #define IMPORTER   "p2pmr_verbs"
 
 static void assert_live(const struct p2pmr_list_range *range, size_t length,
@@ -244,13 +242,6 @@ static void list_arguments(void **state)
 	asker_close(&a);
 }
 
-static void become_nobody(void)
-{
-	assert_int_equal(setgroups(0, NULL), 0);
-	assert_int_equal(setgid(NOBODY), 0);
-	assert_int_equal(setuid(NOBODY), 0);
-}
-
 /* Registers as nobody, looks around, and stays until it is told to go. */
 static void nobody_with_range(int socket, void *argument)
 {
@@ -263,7 +254,7 @@ static void nobody_with_range(int socket, void *argument)
 	(void)argument;
 	device_open(&device);
 	memory_map(&bar, BAR2, WINDOW);
-	become_nobody();
+	become(NOBODY);
 	fd = chardev_ready();
 	list(fd, &listing, P2PMR_LIST_ALL);
 	assert_int_equal(listing.list.count, 0);
@@ -314,7 +305,7 @@ static void nobody_with_file(int socket, void *argument)
 {
 	struct listing listing;
 
-	become_nobody();
+	become(NOBODY);
 	list(*(int *)argument, &listing, P2PMR_LIST_ALL);
 	assert_int_equal(listing.list.count, 0);
 	meet(socket);

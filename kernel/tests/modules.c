@@ -119,21 +119,39 @@ int module_set(const char *module, const char *parameter, const char *value,
 	return error;
 }
 
-void test_module_load(const char *module, const char *format, ...)
+static bool insert(const char *module, const char *format, va_list ap)
 {
 	char program[PATH_SIZE], parameters[PARAMETER_SIZE], *slash;
 	ssize_t n = readlink("/proc/self/exe", program, sizeof(program) - 1);
-	va_list ap;
 
 	assert_true(n > 0);
 	program[n] = '\0';
 	slash = strrchr(program, '/');
 	*slash = '\0';
-	va_start(ap, format);
 	vsnprintf(parameters, sizeof(parameters), format, ap);
-	va_end(ap);
 	if (module_is_loaded(module))
 		assert_true(module_try_remove(module));
-	assert_true(shell("insmod %s/modules/%s.ko %s", program, module,
-			  parameters));
+	return shell("insmod %s/modules/%s.ko %s", program, module, parameters);
+}
+
+bool test_module_try_load(const char *module, const char *format, ...)
+{
+	bool loaded;
+	va_list ap;
+
+	va_start(ap, format);
+	loaded = insert(module, format, ap);
+	va_end(ap);
+	return loaded;
+}
+
+void test_module_load(const char *module, const char *format, ...)
+{
+	bool loaded;
+	va_list ap;
+
+	va_start(ap, format);
+	loaded = insert(module, format, ap);
+	va_end(ap);
+	assert_true(loaded);
 }

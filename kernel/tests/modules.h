@@ -39,8 +39,10 @@ int module_set(const char *module, const char *parameter, const char *value,
 
 /*
  * Loads a module that lies beside the tests, where modprobe does not look,
- * anew; the format gives its parameters.
+ * anew; the format gives its parameters. The second must succeed.
  */
+bool test_module_try_load(const char *module, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 void test_module_load(const char *module, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -112,11 +111,4 @@ void refused_close(struct refused *refused)
 {
 	assert_int_equal(munmap(refused->bytes, PAGE), 0);
 	device_close(&refused->device);
-}
-
-void become(uid_t uid)
-{
-	assert_int_equal(setgroups(0, NULL), 0);
-	assert_int_equal(setgid(uid), 0);
-	assert_int_equal(setuid(uid), 0);
 }

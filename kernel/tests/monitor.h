@@ -39,9 +39,4 @@ void refused_ask(const struct refused *refused);
 void refused_close(struct refused *refused);
 #define REFUSED_REASON "mapping's protection"
 
-/* From here on the process has no rights, and another user id. */
-#define NOBODY	      65534
-#define SOMEBODY_ELSE 65533
-void become(uid_t uid);
-
 #endif

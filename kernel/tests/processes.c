@@ -5,7 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,7 +19,6 @@
 
 #define OFFSET 4090
 #define LENGTH 20000
-#define NOBODY 65534
 
 static void write_then_read(int socket, void *argument)
 {
@@ -201,9 +199,7 @@ static void as_nobody(int socket, void *argument)
 	struct scene scene;
 
 	(void)argument;
-	assert_int_equal(setgroups(0, NULL), 0);
-	assert_int_equal(setgid(NOBODY), 0);
-	assert_int_equal(setuid(NOBODY), 0);
+	become(NOBODY);
 	scene_open(&scene, BAR);
 	assert_reachable(&scene);
 	memory_release(&scene.bar);

@@ -5,7 +5,6 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +14,6 @@
 
 #include "bar.h"
 #include "endpoint.h"
-#include "modules.h"
 #include "runner.h"
 #include "system.h"
 #include "watch.h"
@@ -68,108 +66,6 @@ static void one_line_for_a_refusal(void **state)
 	device_close(&device);
 }
 
-#define READ_WRITE (PROT_READ | PROT_WRITE)
-
-static void *map_window(void)
-{
-	return bar_mmap(BAR, NULL, 2 * PAGE, READ_WRITE, MAP_SHARED, 0);
-}
-
-static void *map_with_hole(void)
-{
-	uint8_t *bytes = map_window();
-
-	munmap(bytes + PAGE, PAGE);
-	return bytes;
-}
-
-static void *map_private(void)
-{
-	return bar_mmap(BAR, NULL, 2 * PAGE, READ_WRITE, MAP_PRIVATE, 0);
-}
-
-static void *map_registers(void)
-{
-	char path[PATH_SIZE];
-	void *bytes;
-	int fd;
-
-	pci_file(BAR, "resource0", path);
-	fd = open(path, O_RDWR);
-	assert_true(fd >= 0);
-	bytes = mmap(NULL, PAGE, READ_WRITE, MAP_SHARED, fd, 0);
-	close(fd);
-	return bytes;
-}
-
-/* What there is about each refusal that docs/kernel.md lists. */
-static const struct refusal {
-	const char *text;
-	int error;
-	void *(*map)(void);
-	size_t length;
-	int access; /* beside all that are usual */
-	const char *parameter, *value;
-} refusals[] = {
-	{ "nothing is mapped at offset 0x1000", EFAULT, map_with_hole, 2 * PAGE,
-	  0, NULL, NULL },
-	{ "mapping is private", EINVAL, map_private, PAGE, 0, NULL, NULL },
-	{ "are not supported", EOPNOTSUPP, map_window, PAGE, IBV_ACCESS_MW_BIND,
-	  NULL, NULL },
-	{ "parameter builtin_exporter", EPERM, map_window, PAGE, 0,
-	  "builtin_exporter", "N" },
-	{ "parameters allow and deny", EPERM, map_window, PAGE, 0, "deny",
-	  "1af4:1110" },
-	{ "parameter allow_registers", EPERM, map_registers, 256, 0, NULL,
-	  NULL },
-};
-
-static void provoke(struct ibv_pd *pd, const struct refusal *refusal)
-{
-	char before[PARAMETER_SIZE];
-	void *bytes = refusal->map();
-	struct ibv_mr *mr;
-	int error;
-
-	assert_true(bytes != MAP_FAILED);
-	if (refusal->parameter)
-		assert_int_equal(module_set(CORE_MODULE, refusal->parameter,
-					    refusal->value, before),
-				 0);
-	mr = ibv_reg_mr(pd, bytes, refusal->length,
-			ACCESS_ALL | refusal->access);
-	error = errno;
-	if (refusal->parameter)
-		assert_int_equal(module_set(CORE_MODULE, refusal->parameter,
-					    before, NULL),
-				 0);
-	assert_null(mr);
-	assert_int_equal(error, refusal->error);
-	munmap(bytes, refusal->length);
-}
-
-static void each_refusal_says_why(void **state)
-{
-	char line[LOG_LINE], process[64];
-	struct device device;
-	int log;
-
-	(void)state;
-	refused_process(process);
-	sleep(LOG_INTERVAL + 1);
-	device_open(&device);
-	log = log_open();
-	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
-		print_message("%s\n", refusals[i].text);
-		provoke(device.pd, &refusals[i]);
-		line[0] = '\0';
-		assert_int_equal(log_count(log, process, line), 1);
-		assert_non_null(strstr(line, refusals[i].text));
-	}
-	close(log);
-	device_close(&device);
-}
-
 #define MANY 1000
 
 static void many_refusals(void **state)
@@ -209,7 +105,6 @@ static void many_refusals(void **state)
 
 static const struct test tests[] = {
 	TEST("seen/one-log-line-for-a-refusal", one_line_for_a_refusal),
-	TEST("seen/each-refusal-says-why", each_refusal_says_why),
 	TEST("seen/many-refusals-few-log-lines", many_refusals),
 };
 

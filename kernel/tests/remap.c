@@ -11,54 +11,13 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "chardev.h"
 #include "host.h"
-#include "modules.h"
+#include "remapping.h"
 #include "revoked.h"
 #include "runner.h"
 #include "system.h"
 
-#define MODULE "p2pmr_test_remap"
-#define PAGES  (WINDOW / PAGE)
-#define RAM    0 /* instead of a physical address */
-
-static uint64_t physical_address(enum memory_kind kind)
-{
-	uint64_t first, last;
-
-	physical_range(kind, &first, &last);
-	return first;
-}
-
-static void load(size_t uio_size)
-{
-	assert_true(shell("modprobe uio"));
-	test_module_load(MODULE, "uio_addr=%#lx uio_size=%zu",
-			 physical_address(BAR), uio_size);
-}
-
-static void unload(void)
-{
-	assert_true(module_try_remove(MODULE));
-}
-
-/* Maps these pages in this order; the file is closed again. */
-static void *map_pages(const uint64_t *pages, size_t count)
-{
-	int fd = open("/dev/" MODULE, O_RDWR);
-	void *bytes;
-
-	if (fd < 0)
-		fail_msg("/dev/" MODULE ": %s", strerror(errno));
-	assert_int_equal(write(fd, pages, count * sizeof(*pages)),
-			 count * sizeof(*pages));
-	bytes = mmap(NULL, count * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-		     0);
-	if (bytes == MAP_FAILED)
-		fail_msg("mmap of %zu pages: %s", count, strerror(errno));
-	close(fd);
-	return bytes;
-}
+#define PAGES (WINDOW / PAGE)
 
 /*
  * Writes and reads through the region, and looks from outside where each page
@@ -116,13 +75,13 @@ static void maps_and_moves(void **state)
 	size_t order[PAGES];
 	struct scene scene;
 
-	load(0);
+	remap_load(0);
 	start = physical_address(BAR);
 	for (size_t i = 0; i < PAGES; i++) {
 		order[i] = order_of(i);
 		pages[i] = start + order[i] * PAGE;
 	}
-	scene_open_over(&scene, BAR, map_pages(pages, PAGES));
+	scene_open_over(&scene, BAR, remap_map(pages, PAGES));
 	assert_moves(&scene, order);
 
 	assert_int_equal(munmap(scene.bar.bytes + PAGE, PAGE), 0);
@@ -130,7 +89,7 @@ static void maps_and_moves(void **state)
 	assert_int_equal(ibv_dereg_mr(scene.bar.mr), 0);
 	assert_int_equal(munmap(scene.bar.bytes, WINDOW), 0);
 	/* The region kept neither the driver nor anything of it. */
-	unload();
+	remap_unload();
 	scene_close(&scene);
 }
 
@@ -141,20 +100,20 @@ static void refused(const uint64_t *pages, size_t count, int expected)
 	struct ibv_mr *mr;
 	void *bytes;
 
-	load(0);
-	bytes = map_pages(pages, count);
+	remap_load(0);
+	bytes = remap_map(pages, count);
 	device_open(&device);
 	mr = ibv_reg_mr(device.pd, bytes, count * PAGE, ACCESS_ALL);
 	assert_null(mr);
 	assert_int_equal(errno, expected);
 	/* The first page alone is all right, if it is of a BAR. */
 	mr = ibv_reg_mr(device.pd, bytes, PAGE, ACCESS_ALL);
-	assert_int_equal(mr != NULL, pages[0] != RAM);
+	assert_int_equal(mr != NULL, pages[0] != REMAP_RAM);
 	if (mr)
 		assert_int_equal(ibv_dereg_mr(mr), 0);
 	device_close(&device);
 	assert_int_equal(munmap(bytes, count * PAGE), 0);
-	unload();
+	remap_unload();
 }
 
 static void two_bars(void **state)
@@ -176,7 +135,7 @@ static void past_the_end(void **state)
 
 static void ram_only(void **state)
 {
-	static const uint64_t pages[] = { RAM, RAM };
+	static const uint64_t pages[] = { REMAP_RAM, REMAP_RAM };
 
 	(void)state;
 	refused(pages, 2, ENXIO);
@@ -184,7 +143,7 @@ static void ram_only(void **state)
 
 static void ram_after_bar(void **state)
 {
-	uint64_t pages[] = { physical_address(BAR), RAM,
+	uint64_t pages[] = { physical_address(BAR), REMAP_RAM,
 			     physical_address(BAR) + PAGE };
 
 	(void)state;
@@ -201,7 +160,7 @@ static void uio(void **state)
 	int fd;
 
 	(void)state;
-	load(WINDOW);
+	remap_load(WINDOW);
 	pipe = popen("basename $(dirname $(grep -lx p2pmr_test "
 		     "/sys/class/uio/*/name))",
 		     "r");
@@ -224,7 +183,7 @@ static void uio(void **state)
 	assert_revoked(&scene);
 	assert_int_equal(ibv_dereg_mr(scene.bar.mr), 0);
 	scene_close(&scene);
-	unload();
+	remap_unload();
 }
 
 #define ORDER(function) (&(const order_function){ function })

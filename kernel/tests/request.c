@@ -133,6 +133,9 @@ static void requires_device(void **state)
 	assert_int_equal(attempt(host, &request, &answer), EMEDIUMTYPE);
 	assert_int_equal(attempt(mixed, &request, &answer), EMEDIUMTYPE);
 	assert_int_equal(attempt(bar, &request, &answer), 0);
+	/* Nothing is not host memory. */
+	assert_int_equal(munmap(host, PAGE), 0);
+	assert_int_equal(attempt(host, &request, &answer), EFAULT);
 	unmap_all();
 	tear_down();
 }

@@ -20,11 +20,18 @@ struct test {
 	unsigned int timeout; /* seconds; 0 for what most tests have */
 };
 
-#define TEST(name_, run_) { .name = (name_), .run = (run_) }
-#define TEST_OF(name_, run_, param_) \
-	{ .name = (name_), .run = (run_), .param = (param_) }
-#define TEST_WITHIN(seconds_, name_, run_) \
-	{ .name = (name_), .run = (run_), .timeout = (seconds_) }
+#define TEST(name_, run_)                      \
+	{                                      \
+		.name = (name_), .run = (run_) \
+	}
+#define TEST_OF(name_, run_, param_)                              \
+	{                                                         \
+		.name = (name_), .run = (run_), .param = (param_) \
+	}
+#define TEST_WITHIN(seconds_, name_, run_)                            \
+	{                                                             \
+		.name = (name_), .run = (run_), .timeout = (seconds_) \
+	}
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 

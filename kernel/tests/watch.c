@@ -53,6 +53,24 @@ void assert_once(const char *text, const char *part)
 			 count_in(text, part), text);
 }
 
+void refusal_reason(const char *text, size_t n, char reason[REASON_SIZE])
+{
+	static const char event[] = "p2pmr_refuse: ", begin[] = "reason=";
+
+	reason[0] = '\0';
+	do {
+		text = strstr(text, event);
+		if (!text)
+			return;
+		text += strlen(event);
+	} while (n--);
+	text = strstr(text, begin);
+	if (!text)
+		return;
+	text += strlen(begin);
+	snprintf(reason, REASON_SIZE, "%.*s", (int)strcspn(text, "\n"), text);
+}
+
 void range_event(char line[256], const char *event, pid_t pid,
 		 const void *start, size_t length, const char *rest)
 {

@@ -17,6 +17,10 @@ char *trace_end(void);
 unsigned int count_in(const char *text, const char *part);
 void assert_once(const char *text, const char *part);
 
+/* The reason of the n-th refusal in a trace's text; "" if there are fewer. */
+#define REASON_SIZE 256
+void refusal_reason(const char *text, size_t n, char reason[REASON_SIZE]);
+
 /* How the event of a range begins, and what follows its length. */
 void range_event(char line[256], const char *event, pid_t pid,
 		 const void *start, size_t length, const char *rest);

@@ -2,8 +2,8 @@
 /*
  * An exporter that does what it is told, for tests: it maps one stretch of
  * physical addresses, takes back parts of it and gives them out again, makes
- * importers wait, and tells who asked last and how many have its memory. Root
- * only.
+ * importers wait, answers wrongly, and tells who asked last and how many have its
+ * memory. Root only.
  */
 #include <linux/completion.h>
 #include <linux/fs.h>
@@ -14,6 +14,8 @@
 #include <linux/p2pmr.h>
 #include <linux/sched.h>
 #include <linux/uaccess.h>
+
+#include "compat.h"
 
 static unsigned long addr;
 module_param(addr, ulong, 0);
@@ -27,12 +29,53 @@ static bool lasting;
 module_param(lasting, bool, 0);
 MODULE_PARM_DESC(lasting, "Whether it may be used when the mapping has gone");
 
-static DEFINE_MUTEX(lock); /* what follows */
+static bool entries = true;
+module_param(entries, bool, 0);
+MODULE_PARM_DESC(entries, "Mappings have their page table entries from the beginning");
+
+static bool mprotect = true;
+module_param(mprotect, bool, 0);
+MODULE_PARM_DESC(mprotect, "Without entries: be told of mprotect()");
+
+static bool owned = true;
+module_param(owned, bool, 0);
+MODULE_PARM_DESC(owned, "Ranges hold the module");
+
+#define MAX_EXTENTS 3
+
+/* What p2p_map answers instead of the truth. */
+static struct {
+	bool told;
+	int ret;
+	unsigned int clear; /* the mapping in the end */
+	unsigned int nr;
+	struct {
+		u64 addr;
+		u64 len;
+		u64 kaddr;
+	} extents[MAX_EXTENTS];
+} answer;
+
+static DEFINE_MUTEX(lock); /* what follows, and the answer */
 static unsigned long taken_start, taken_end;
 static unsigned int users;
 static bool holding;
 static struct completion released;
 static char asked[128];
+
+static int map_as_told(struct p2pmr_mapping *map)
+{
+	unsigned int i;
+
+	lockdep_assert_held(&lock);
+	/* Like an exporter that does not care. */
+	for (i = 0; i < answer.nr; i++)
+		p2pmr_add_extent(map, answer.extents[i].addr, answer.extents[i].len,
+				 (void __iomem *)(uintptr_t)answer.extents[i].kaddr);
+	if (answer.clear)
+		*map = (struct p2pmr_mapping){};
+	return answer.ret;
+}
 
 static int exporter_p2p_map(const struct p2pmr_request *req,
 			    struct p2pmr_mapping *map)
@@ -58,6 +101,8 @@ static int exporter_p2p_map(const struct p2pmr_request *req,
 	map->prot = req->vma->vm_page_prot;
 	if (offset < taken_end && taken_start < offset + len)
 		ret = -ENODEV;
+	else if (answer.told)
+		ret = map_as_told(map);
 	else
 		ret = p2pmr_add_extent(map, addr + offset, len, NULL);
 	if (!ret)
@@ -75,8 +120,11 @@ static void exporter_p2p_unmap(void *cookie)
 
 static const struct vm_operations_struct exporter_vm_ops = {};
 
+static const struct vm_operations_struct no_entries_vm_ops = {
+	.mprotect = p2pmr_vma_mprotect,
+};
+
 static struct p2pmr_exporter exporter = {
-	.always_ptes = true,
 	.name = KBUILD_MODNAME,
 	.owner = THIS_MODULE,
 	.vm_ops = &exporter_vm_ops,
@@ -91,18 +139,52 @@ static int exporter_mmap(struct file *file, struct vm_area_struct *vma)
 
 	if (offset > size || len > size - offset)
 		return -EINVAL;
-	vma->vm_ops = &exporter_vm_ops;
+	vma->vm_ops = exporter.vm_ops;
 	vma->vm_page_prot = pgprot_noncached(vma->vm_page_prot);
+	if (!entries) {
+		p2pmr_vm_flags_set(vma, VM_IO | VM_PFNMAP | VM_DONTEXPAND | VM_DONTDUMP);
+		return 0;
+	}
 	return remap_pfn_range(vma, vma->vm_start, (addr + offset) >> PAGE_SHIFT,
 			       len, vma->vm_page_prot);
 }
 
-/* "take OFFSET LENGTH", "give" all back, "hold" the next one, "release" it. */
+/* "RETURN CLEAR [ADDRESS LENGTH KADDR]..." */
+static int learn_answer(const char *line)
+{
+	int n;
+
+	mutex_lock(&lock);
+	n = sscanf(line, "%d %u %llx %llx %llx %llx %llx %llx %llx %llx %llx",
+		   &answer.ret, &answer.clear,
+		   &answer.extents[0].addr, &answer.extents[0].len, &answer.extents[0].kaddr,
+		   &answer.extents[1].addr, &answer.extents[1].len, &answer.extents[1].kaddr,
+		   &answer.extents[2].addr, &answer.extents[2].len, &answer.extents[2].kaddr);
+	answer.told = n >= 2 && n % 3 == 2;
+	answer.nr = (n - 2) / 3;
+	mutex_unlock(&lock);
+	return answer.told ? 0 : -EINVAL;
+}
+
+static int take_back(unsigned long offset, unsigned long len)
+{
+	mutex_lock(&lock);
+	taken_start = offset;
+	taken_end = len > ULONG_MAX - offset ? ULONG_MAX : offset + len;
+	mutex_unlock(&lock);
+	return p2pmr_revoke(&exporter, addr + offset, len);
+}
+
+/*
+ * "take OFFSET LENGTH", "give" all back, "hold" the next one, "release" it, "answer"
+ * as told, "truth" again.
+ */
 static ssize_t exporter_write(struct file *file, const char __user *from,
 			      size_t count, loff_t *pos)
 {
 	unsigned long offset, len;
-	char line[64];
+	char line[256];
+	int ret = 0;
 
 	if (count >= sizeof(line))
 		return -EINVAL;
@@ -111,11 +193,13 @@ static ssize_t exporter_write(struct file *file, const char __user *from,
 	line[count] = '\0';
 
 	if (sscanf(line, "take %lu %lu", &offset, &len) == 2) {
+		ret = take_back(offset, len);
+	} else if (!strncmp(line, "answer ", 7)) {
+		ret = learn_answer(line + 7);
+	} else if (sysfs_streq(line, "truth")) {
 		mutex_lock(&lock);
-		taken_start = offset;
-		taken_end = offset + len;
+		answer.told = false;
 		mutex_unlock(&lock);
-		p2pmr_revoke(&exporter, addr + offset, len);
 	} else if (sysfs_streq(line, "give")) {
 		mutex_lock(&lock);
 		taken_start = 0;
@@ -129,9 +213,9 @@ static ssize_t exporter_write(struct file *file, const char __user *from,
 	} else if (sysfs_streq(line, "release")) {
 		complete_all(&released);
 	} else {
-		return -EINVAL;
+		ret = -EINVAL;
 	}
-	return count;
+	return ret ?: count;
 }
 
 static ssize_t exporter_read(struct file *file, char __user *to, size_t count,
@@ -165,6 +249,11 @@ static int __init exporter_init(void)
 {
 	int ret;
 
+	exporter.always_ptes = entries;
+	if (!entries && mprotect)
+		exporter.vm_ops = &no_entries_vm_ops;
+	if (!owned)
+		exporter.owner = NULL;
 	init_completion(&released);
 	complete_all(&released);
 	exporter.lasting = lasting;

@@ -3,6 +3,10 @@
  * Stands for any driver that maps memory by remap_pfn_range(): a device that
  * maps, page by page, the physical addresses that were written to its file,
  * and a uio device over one stretch of them. For tests; root only.
+ *
+ * Address 0 is a page of RAM, ~0 no entry at all, and with bit 0 set the entry is for
+ * reading and stays so. A mapping without any entry is one without page frame
+ * numbers.
  */
 #include <linux/fs.h>
 #include <linux/gfp.h>
@@ -13,7 +17,11 @@
 #include <linux/uaccess.h>
 #include <linux/uio_driver.h>
 
+#include "compat.h"
+
 #define MAX_PAGES 1024
+#define NO_ENTRY (~0ULL)
+#define READ_ONLY 1ULL
 
 static unsigned long uio_addr;
 module_param(uio_addr, ulong, 0);
@@ -69,10 +77,20 @@ static unsigned int count_run(const struct plan *plan, unsigned int i)
 	return n;
 }
 
+/* Leaves the entry as it is, and has the access tried again. */
+static vm_fault_t stubborn_pfn_mkwrite(struct vm_fault *vmf)
+{
+	return VM_FAULT_NOPAGE;
+}
+
+static const struct vm_operations_struct stubborn_vm_ops = {
+	.pfn_mkwrite = stubborn_pfn_mkwrite,
+};
+
 static int remap_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	struct plan *plan = file->private_data;
-	unsigned int i, n;
+	unsigned int i, n, mapped = 0;
 	int ret;
 
 	if (vma_pages(vma) != plan->nr)
@@ -82,6 +100,13 @@ static int remap_mmap(struct file *file, struct vm_area_struct *vma)
 		pgprot_t prot = vma->vm_page_prot;
 
 		n = count_run(plan, i);
+		if (addr == NO_ENTRY)
+			continue;
+		mapped += n;
+		if (addr & READ_ONLY) {
+			prot = vm_get_page_prot(VM_READ | VM_SHARED);
+			vma->vm_ops = &stubborn_vm_ops;
+		}
 		if (plan->addrs[i])
 			prot = pgprot_noncached(prot);
 		ret = remap_pfn_range(vma, vma->vm_start + i * PAGE_SIZE,
@@ -89,6 +114,8 @@ static int remap_mmap(struct file *file, struct vm_area_struct *vma)
 		if (ret)
 			return ret;
 	}
+	if (!mapped)
+		p2pmr_vm_flags_set(vma, VM_IO);
 	return 0;
 }
 
