@@ -25,6 +25,10 @@ PACKAGES = (
 # this generator is the one that can be told not to run (see tree.py).
 KERNEL_PACKAGES = ("linux-image-amd64", "linux-headers-amd64", "initramfs-tools")
 
+# Another version would format otherwise, so it is the tool of one Debian.
+FORMATTER = "bookworm"
+FORMATTER_PACKAGES = ("clang-format",)
+
 # Files that no guest reads. Later lines win, as in dpkg's own configuration.
 FILE_FILTERS = (
     "path-exclude=/usr/share/man/*",
@@ -66,12 +70,16 @@ class Target:
     about: str
     backports: bool = False
 
+    def packages(self):
+        more = FORMATTER_PACKAGES if self.name == FORMATTER else ()
+        return PACKAGES + KERNEL_PACKAGES + more
+
     def recipe(self):
         """All that decides what is in the tree, for the cache's key."""
         return {
             "suite": self.suite,
             "backports": self.backports,
-            "packages": PACKAGES + KERNEL_PACKAGES,
+            "packages": self.packages(),
             "filters": FILE_FILTERS,
         }
 

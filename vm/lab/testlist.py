@@ -32,7 +32,7 @@ KEPT = ("upstream/test_cq.CQTest", "upstream/test_parent_domain.*", "provider/ve
 # kernel. perftest is user space over the same verbs, so a sample of it is enough; copies
 # are the CPU's affair, and sanitizers find on one kernel what they would on another.
 LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*", "copy/*", "copy_asan/*", "lib_asan/*",
-                      "lib_valgrind/*")
+                      "lib_valgrind/*", "style/clang-format")
 KEPT_ELSEWHERE = ("perftest/ib_write_bw-bar-on-both",)
 # Only with --all: what fetches something large, and is the same for each target.
 LEFT_OUT_WITHOUT_ALL = ("style/checkpatch-strict",)

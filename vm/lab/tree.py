@@ -101,7 +101,7 @@ def _bootstrap(target, folder):
     suites = [target.suite] + ([f"{target.suite}-backports"] if target.backports else [])
     command = [
         "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
-        "--include=" + ",".join(targets.PACKAGES + targets.KERNEL_PACKAGES),
+        "--include=" + ",".join(target.packages()),
         '--aptopt=APT::Install-Recommends "false"',
     ]
     if target.backports:
