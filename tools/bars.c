@@ -152,10 +152,10 @@ const struct command bars_command = {
 	.name = "bars",
 	.summary =
 		"memory BARs: size, driver, who may map them, p2pmr's policy",
-	.about = "Shows the memory BARs of all PCI functions, or of the one at "
-		 "an address. MAPPED BY\nis who may open the file through "
-		 "which a BAR is mapped, P2PMR whether the built-in\nexporter "
-		 "takes it.",
+	.about =
+		"Shows the memory BARs of all PCI functions, or of the one at an address.\n"
+		"MAPPED BY is who may open the file through which a BAR is mapped, P2PMR\n"
+		"whether the built-in exporter takes it.",
 	.operands = "[FUNCTION]",
 	.most = 1,
 	.options = options,

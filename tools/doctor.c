@@ -14,6 +14,7 @@
 #include "text.h"
 
 #define INDENT 6
+#define ROOM   (TERMINAL_COLUMNS - INDENT)
 
 static const struct {
 	const char *name;
@@ -78,6 +79,9 @@ static void print_text(const char *text)
 			putchar(' ');
 			column++;
 		}
+		/* Such as a list of functions. */
+		for (; strlen(word) > ROOM; word += ROOM)
+			printf("%.*s\n%*s", ROOM, word, INDENT, "");
 		fputs(word, stdout);
 		column += strlen(word);
 	}
@@ -173,10 +177,10 @@ static const struct option_spec options[] = { OPTION_JSON, OPTION_HELP, { 0 } };
 const struct command doctor_command = {
 	.name = "doctor",
 	.summary = "what is missing or wrong, and the command that mends it",
-	.about = "Checks all that p2pmr needs on this machine, for the user "
-		 "who asks. Below what is\nwrong stands the command that mends "
-		 "it, most of them for root. The exit status is 1\nif a check "
-		 "fails; warnings do not count.",
+	.about =
+		"Checks all that p2pmr needs on this machine, for the user who asks. Below what\n"
+		"is wrong stands the command that mends it, most of them for root. The exit\n"
+		"status is 1 if a check fails; warnings do not count.",
 	.options = options,
 	.run = run,
 };

@@ -103,12 +103,13 @@ static void report(struct doctor *doctor, const struct survey *survey)
 		found(doctor, "bar-files", LEVEL_FAIL,
 		      text_format("chown %s %s", user ? user->pw_name : "USER",
 				  survey->path),
-		      text_format("you may map none of the %u BARs that p2pmr "
-				  "takes",
+		      text_format("BARs that p2pmr takes: %u, of which you "
+				  "may map none",
 				  survey->served));
 	else
 		found(doctor, "bars", LEVEL_OK, NULL,
-		      text_format("p2pmr takes %u BARs, and you may map %u",
+		      text_format("BARs that p2pmr takes: %u, of which you "
+				  "may map %u",
 				  survey->served, survey->mine));
 }
 

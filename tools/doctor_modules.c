@@ -49,12 +49,19 @@ static void check_installed(struct doctor *doctor, const struct module *module)
 				  module->name, system.release));
 }
 
-/* Unloads and loads what is loaded, in the order of dependence. */
+/*
+ * Not modprobe -r: it fails when it cannot remove what the modules stand on, too,
+ * which others use.
+ */
 static char *reload_command(void)
 {
-	return text_format("modprobe -r %sp2pmr_verbs && modprobe p2pmr_verbs",
-			   sysfs_exists("/sys/module/p2pmr_bar") ? "p2pmr_bar "
-								 : "");
+	bool bar = sysfs_exists("/sys/module/p2pmr_bar");
+
+	return text_format(
+		"rmmod %s%sp2pmr && modprobe -a p2pmr_verbs%s",
+		bar ? "p2pmr_bar " : "",
+		sysfs_exists("/sys/module/p2pmr_verbs") ? "p2pmr_verbs " : "",
+		bar ? " p2pmr_bar" : "");
 }
 
 static void check_loaded(struct doctor *doctor, const struct module *module)

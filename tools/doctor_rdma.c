@@ -126,8 +126,7 @@ static void check_device(struct doctor *doctor,
 	if (!is_attached(doctor, device->name) &&
 	    sysfs_exists("/sys/module/p2pmr_verbs"))
 		found(doctor, "attached", LEVEL_FAIL,
-		      text_format("modprobe -r p2pmr_verbs && "
-				  "modprobe p2pmr_verbs"),
+		      text_format("rmmod p2pmr_verbs && modprobe p2pmr_verbs"),
 		      text_format("p2pmr_verbs is not attached to %s",
 				  device->name));
 	check_file(doctor, device);

@@ -35,10 +35,10 @@ static const struct option_spec options[] = { OPTION_HELP, { 0 } };
 const struct command exec_command = {
 	.name = "exec",
 	.summary = "run a program with p2pmr's provider",
-	.about = "Runs a program that finds p2pmr's libibverbs provider in "
-		 "the place of the stock one\nfor soft-RoCE. The exit status "
-		 "is the program's; 125 if p2pmr itself fails, 126 if\nthe "
-		 "program cannot be run, 127 if there is none.",
+	.about =
+		"Runs a program that finds p2pmr's libibverbs provider in the place of the\n"
+		"stock one for soft-RoCE. The exit status is the program's; 125 if p2pmr itself\n"
+		"fails, 126 if the program cannot be run, 127 if there is none.",
 	.operands = "[--] COMMAND [ARGUMENT]...",
 	.least = 1,
 	.most = -1,

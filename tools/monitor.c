@@ -268,9 +268,10 @@ static const struct option_spec options[] = {
 const struct command monitor_command = {
 	.name = "monitor",
 	.summary = "registrations, revocations and refusals as they happen",
-	.about = "Prints a line for each registration of device memory, its "
-		 "end, and each refusal,\nof the user's processes, or of all "
-		 "to who has CAP_SYS_ADMIN, until interrupted.",
+	.about =
+		"Prints a line for each registration of device memory, its end, and each\n"
+		"refusal, of the user's processes, or of all to who has CAP_SYS_ADMIN, until\n"
+		"interrupted.",
 	.options = options,
 	.run = run,
 };

@@ -127,14 +127,14 @@ static void print(const struct p2pmr_list_range *ranges, size_t count)
 {
 	static const struct column columns[] = {
 		{ .title = "PID", .side = RIGHT },
-		{ .title = "PROCESS", .least = 7 },
+		{ .title = "PROCESS", .least = 4 },
 		{ .title = "USER", .least = 4 },
-		{ .title = "DEVICE", .least = 6 },
+		{ .title = "DEVICE", .least = 4 },
 		{ .title = "FUNCTION" },
 		{ .title = "BAR", .side = RIGHT },
 		{ .title = "OFFSET", .side = RIGHT, .least = 6 },
 		{ .title = "LENGTH", .side = RIGHT },
-		{ .title = "STATE" },
+		{ .title = "STATE", .least = 4 },
 		{ .title = "AGE", .side = RIGHT },
 	};
 	struct table *table = table_new(columns, 10);
@@ -208,8 +208,7 @@ static int run(const struct arguments *arguments)
 }
 
 static const struct option_spec options[] = {
-	{ 'a', "all", NULL,
-	  "also those that are being set up, or are revoked" },
+	{ 'a', "all", NULL, "also those not live yet, or not any more" },
 	{ 'w', "watch", NULL, "again and again, until interrupted" },
 	{ 'i', "interval", "SECONDS", "how often; 2 if not given" },
 	{ 'n', "count", "NUMBER", "how many times" },
@@ -221,9 +220,10 @@ static const struct option_spec options[] = {
 const struct command mr_command = {
 	.name = "mr",
 	.summary = "device memory that is registered now, and by whom",
-	.about = "Shows live MRs over device memory: those of the user, or "
-		 "everybody's to who has\nCAP_SYS_ADMIN. FUNCTION, BAR and "
-		 "OFFSET are of the first byte of device memory.",
+	.about =
+		"Shows live MRs over device memory: those of the user, or everybody's to who\n"
+		"has CAP_SYS_ADMIN. FUNCTION, BAR and OFFSET are of the first byte of device\n"
+		"memory.",
 	.options = options,
 	.run = run,
 };

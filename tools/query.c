@@ -152,7 +152,7 @@ static void print(int fd, pid_t pid, uint64_t address, uint64_t length,
 		  const struct process_map *map)
 {
 	static const struct column columns[] = {
-		{ .title = "AT", .side = RIGHT, .least = 8 },
+		{ .title = "AT", .side = RIGHT, .least = 6 },
 		{ .title = "LENGTH", .side = RIGHT },
 		{ .title = "KIND" },
 		{ .title = "PROT" },
@@ -249,12 +249,11 @@ const struct command query_command = {
 	.name = "query",
 	.summary = "what is behind a range of a process's addresses",
 	.about =
-		"Shows what the kernel shows of another process's mappings "
-		"(/proc/PID/smaps), to\nwhom it shows it: the process's user "
-		"and root. Where device memory is comes from\nthe name and "
-		"offset of the mapped file; a driver's own files do not tell. "
-		"Numbers\nmay be hexadecimal (0x...) and end in K, M or G. PID "
-		"self is this program.",
+		"Shows what the kernel shows of another process's mappings (/proc/PID/smaps),\n"
+		"to whom it shows it: the process's user and root. Where device memory is comes\n"
+		"from the name and offset of the mapped file; a driver's own files do not tell.\n"
+		"Numbers may be hexadecimal (0x...) and end in K, M or G. PID self is this\n"
+		"program.",
 	.operands = "PID ADDRESS LENGTH",
 	.least = 3,
 	.most = 3,

@@ -281,9 +281,9 @@ static const struct option_spec options[] = { OPTION_JSON, OPTION_HELP, { 0 } };
 const struct command status_command = {
 	.name = "status",
 	.summary = "modules, policy, RDMA devices, exporters, counters",
-	.about = "Shows the kernel modules with their parameters, the RDMA "
-		 "devices and exporters\nthat p2pmr works with, and what has "
-		 "been counted.",
+	.about =
+		"Shows the kernel modules with their parameters, the RDMA devices and exporters\n"
+		"that p2pmr works with, and what has been counted.",
 	.options = options,
 	.run = run,
 };

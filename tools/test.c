@@ -97,9 +97,11 @@ static int take(const struct arguments *arguments, struct trial *trial)
 		ret = take_number(arguments, 'o', &trial->offset);
 	if (ret)
 		return ret;
-	trial->length = trial->bar->size - trial->offset < DEFAULT_LENGTH
-				? trial->bar->size - trial->offset
-				: DEFAULT_LENGTH;
+	trial->length = DEFAULT_LENGTH;
+	/* To the end, if that comes before; beyond it is found below. */
+	if (trial->offset < trial->bar->size &&
+	    trial->bar->size - trial->offset < DEFAULT_LENGTH)
+		trial->length = trial->bar->size - trial->offset;
 	ret = take_number(arguments, 'l', &trial->length);
 	if (ret)
 		return ret;
@@ -245,10 +247,9 @@ static int run(const struct arguments *arguments)
 }
 
 static const struct option_spec options[] = {
-	{ 'd', "device", "NAME",
-	  "RDMA device; the first soft-RoCE one if not given" },
+	{ 'd', "device", "NAME", "RDMA device; else the first soft-RoCE one" },
 	{ 'c', "create-device", "NETDEV",
-	  "make one on this interface for the test (root)" },
+	  "make one there for the test (for root)" },
 	{ 'o', "offset", "BYTES", "where in the BAR; 0 if not given" },
 	{ 'l', "length", "BYTES", "how much of it; 4K if not given" },
 	{ 'w', "write-combining", NULL, "map the BAR so, not uncached" },
@@ -261,11 +262,11 @@ static const struct option_spec options[] = {
 const struct command test_command = {
 	.name = "test",
 	.summary = "RDMA into a BAR and out of it, with the data checked",
-	.about = "Writes into a BAR by RDMA and compares with the CPU, writes "
-		 "with the CPU and reads\nby RDMA, both over soft-RoCE on this "
-		 "machine, and puts back what was there. Whoever\nuses that "
-		 "part of the BAR meanwhile is disturbed. BYTES may be "
-		 "hexadecimal (0x...)\nand end in K, M or G.",
+	.about =
+		"Writes into a BAR by RDMA and compares with the CPU, writes with the CPU and\n"
+		"reads by RDMA, both over soft-RoCE on this machine, and puts back what was\n"
+		"there. Whoever uses that part of the BAR meanwhile is disturbed. BYTES may be\n"
+		"hexadecimal (0x...) and end in K, M or G.",
 	.operands = "FUNCTION BAR",
 	.least = 2,
 	.most = 2,
