@@ -19,6 +19,8 @@ PACKAGES = (
     # what the guest needs to come up, and what tests use
     "busybox-static", "kmod", "mount", "iproute2", "pciutils", "procps",
     "udev", "python3",
+    # checking the command's JSON, and its completion in the other shell
+    "python3-jsonschema", "zsh",
 )
 
 # The kernel depends on a generator of initramfs. The lab has its own initramfs, and

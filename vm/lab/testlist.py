@@ -30,10 +30,12 @@ KEPT = ("upstream/test_cq.CQTest", "upstream/test_parent_domain.*", "provider/ve
 
 # On targets other than the default one, unless asked for: all that depends on the
 # kernel. perftest is user space over the same verbs, so a sample of it is enough; copies
-# are the CPU's affair, and sanitizers find on one kernel what they would on another.
+# are the CPU's affair, and sanitizers find on one kernel what they would on another. Of the
+# command, what reads files of the kernel that may differ.
 LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*", "copy/*", "copy_asan/*", "lib_asan/*",
-                      "lib_valgrind/*", "style/clang-format")
-KEPT_ELSEWHERE = ("perftest/ib_write_bw-bar-on-both",)
+                      "lib_valgrind/*", "style/clang-format", "tool/*", "tool_asan/*")
+KEPT_ELSEWHERE = ("perftest/ib_write_bw-bar-on-both", "tool/status", "tool/bars*", "tool/mr",
+                  "tool/query*", "tool/monitor", "tool/test-bar", "tool/doctor-healthy")
 # Only with --all: what fetches something large, and is the same for each target.
 LEFT_OUT_WITHOUT_ALL = ("style/checkpatch-strict",)
 
