@@ -48,9 +48,9 @@ struct p2pmr_cq {
 	struct p2pmr_ring ring;
 	pthread_mutex_t senders_lock;
 	struct list_head senders; /* QPs whose sends complete here */
-	/* Between start_poll and end_poll: */
+	/* Between start_poll and end_poll: what is shown, the last known of. */
 	const struct ib_uverbs_wc *wc;
-	uint32_t current;
+	const struct ib_uverbs_wc *last;
 };
 
 /* Of a QP or an SRQ. */

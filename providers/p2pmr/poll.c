@@ -69,49 +69,95 @@ int p2pmr_poll_cq(struct ibv_cq *ibcq, int wanted, struct ibv_wc *wc)
 	return count;
 }
 
-static int show(struct p2pmr_cq *cq, uint32_t index)
+/*
+ * Field by field, what is shown is told by its address and not by its index:
+ * that is what every completion costs.
+ */
+static inline int show(struct p2pmr_cq *cq, const struct ib_uverbs_wc *wc)
 {
-	cq->current = index;
-	cq->wc = p2pmr_ring_element(&cq->ring, index);
-	cq->verbs.cq_ex.status = cq->wc->status;
-	cq->verbs.cq_ex.wr_id = cq->wc->wr_id;
+	cq->wc = wc;
+	cq->verbs.cq_ex.status = wc->status;
+	cq->verbs.cq_ex.wr_id = wc->wr_id;
 	return 0;
 }
 
-static int start_poll(struct ibv_cq_ex *ibcq, struct ibv_poll_cq_attr *attr)
+/* Apart, so that what there is most often needs no more registers. */
+static __attribute__((noinline)) int unlock_empty(struct p2pmr_cq *cq)
+{
+	pthread_spin_unlock(&cq->lock.spin);
+	return ENOENT;
+}
+
+/* Whether a lock is needed is known when the CQ is made. */
+static inline int start(struct ibv_cq_ex *ibcq, struct ibv_poll_cq_attr *attr,
+			bool locks)
 {
 	struct p2pmr_cq *cq = to_cq_ex(ibcq);
+	struct p2pmr_ring *ring = &cq->ring;
 
 	if (attr->comp_mask)
 		return EINVAL;
-	p2pmr_lock(&cq->lock);
-	cq->ring.others = p2pmr_ring_filled(&cq->ring);
-	if (cq->ring.index != cq->ring.others)
-		return show(cq, cq->ring.index);
-	p2pmr_unlock(&cq->lock);
-	return ENOENT;
+	if (locks)
+		pthread_spin_lock(&cq->lock.spin);
+	if (ring->index == p2pmr_ring_filled(ring))
+		return locks ? unlock_empty(cq) : ENOENT;
+	cq->last = p2pmr_ring_element(ring, ring->index);
+	return show(cq, cq->last);
+}
+
+static int start_poll(struct ibv_cq_ex *cq, struct ibv_poll_cq_attr *attr)
+{
+	return start(cq, attr, true);
+}
+
+static int start_poll_alone(struct ibv_cq_ex *cq, struct ibv_poll_cq_attr *attr)
+{
+	return start(cq, attr, false);
+}
+
+static const struct ib_uverbs_wc *last_filled(const struct p2pmr_ring *ring)
+{
+	uint32_t last = (p2pmr_ring_filled(ring) - 1) & ring->mask;
+
+	return p2pmr_ring_element(ring, last);
+}
+
+static inline int show_next(struct p2pmr_cq *cq)
+{
+	const uint8_t *next = (const uint8_t *)cq->wc + cq->ring.stride;
+
+	if (next == cq->ring.end)
+		next = cq->ring.data;
+	return show(cq, (const struct ib_uverbs_wc *)next);
+}
+
+static __attribute__((noinline)) int look_again(struct p2pmr_cq *cq)
+{
+	cq->last = last_filled(&cq->ring);
+	return cq->wc == cq->last ? ENOENT : show_next(cq);
 }
 
 /* Whatever it says, end_poll() comes afterwards. */
 static int next_poll(struct ibv_cq_ex *ibcq)
 {
 	struct p2pmr_cq *cq = to_cq_ex(ibcq);
-	uint32_t next = p2pmr_ring_next(&cq->ring, cq->current);
 
-	if (next == cq->ring.others) {
-		cq->ring.others = p2pmr_ring_filled(&cq->ring);
-		if (next == cq->ring.others)
-			return ENOENT;
-	}
-	return show(cq, next);
+	return cq->wc == cq->last ? look_again(cq) : show_next(cq);
 }
 
-static void end_poll(struct ibv_cq_ex *ibcq)
+static void end_poll_alone(struct ibv_cq_ex *ibcq)
 {
 	struct p2pmr_cq *cq = to_cq_ex(ibcq);
+	size_t offset = (const uint8_t *)cq->wc - cq->ring.data;
+	uint32_t shown = offset >> __builtin_ctzl(cq->ring.stride);
 
-	p2pmr_ring_take_to(&cq->ring, p2pmr_ring_next(&cq->ring, cq->current));
-	p2pmr_unlock(&cq->lock);
+	p2pmr_ring_take_to(&cq->ring, p2pmr_ring_next(&cq->ring, shown));
+}
+
+static void end_poll(struct ibv_cq_ex *cq)
+{
+	end_poll_alone(cq);
+	pthread_spin_unlock(&to_cq_ex(cq)->lock.spin);
 }
 
 #define READ_FIELD(type, field, kernel_field)                \
@@ -137,9 +183,11 @@ const uint64_t p2pmr_wc_flags = IBV_WC_EX_WITH_BYTE_LEN | IBV_WC_EX_WITH_IMM |
 
 void p2pmr_set_poll_ops(struct ibv_cq_ex *cq, uint64_t wc_flags)
 {
-	cq->start_poll = start_poll;
+	bool locks = to_cq_ex(cq)->lock.needed;
+
+	cq->start_poll = locks ? start_poll : start_poll_alone;
 	cq->next_poll = next_poll;
-	cq->end_poll = end_poll;
+	cq->end_poll = locks ? end_poll : end_poll_alone;
 	cq->read_opcode = read_opcode;
 	cq->read_vendor_err = read_vendor_err;
 	cq->read_wc_flags = read_wc_flags;

@@ -24,6 +24,7 @@ int p2pmr_ring_map(struct p2pmr_ring *ring, int cmd_fd,
 		   enum p2pmr_side side)
 {
 	struct rxe_queue_buf *shared;
+	size_t stride;
 	int error;
 
 	shared = mmap(NULL, info->size, PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -35,10 +36,12 @@ int p2pmr_ring_map(struct p2pmr_ring *ring, int cmd_fd,
 		munmap(shared, info->size);
 		return error;
 	}
+	stride = (size_t)1 << shared->log2_elem_size;
 	*ring = (struct p2pmr_ring){
 		.data = shared->data,
+		.end = shared->data + ((size_t)shared->index_mask + 1) * stride,
 		.mask = shared->index_mask,
-		.stride = (size_t)1 << shared->log2_elem_size,
+		.stride = stride,
 		.index = side == P2PMR_FILLS ? shared->producer_index
 					     : shared->consumer_index,
 		.others = side == P2PMR_FILLS ? shared->consumer_index

@@ -16,7 +16,7 @@
 #include <rdma/rdma_user_rxe.h>
 
 struct p2pmr_ring {
-	uint8_t *data;
+	uint8_t *data, *end;
 	uint32_t mask;
 	uint32_t index;	 /* of this side: the next one to fill or to take */
 	uint32_t others; /* of the kernel's side, when last looked at */
