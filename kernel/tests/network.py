@@ -3,8 +3,10 @@
 
 import contextlib
 import ipaddress
+import json
 import os
 import socket
+import subprocess
 
 
 def ipv4_gid_index():
@@ -35,3 +37,12 @@ def is_listening(port):
                 if int(fields[1].rpartition(":")[2], 16) == port and fields[3] == "0A":
                     return True
     return False
+
+
+def cm_is_listening(port):
+    """The same of the RDMA CM."""
+    answer = subprocess.run(["rdma", "-j", "resource", "show", "cm_id"], check=True,
+                            stdout=subprocess.PIPE, text=True).stdout
+    return any(entry.get("state") == "LISTEN"
+               and entry.get("src-addr", "").endswith(f":{port}")
+               for entry in json.loads(answer or "[]"))

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 
+import counters
 import hostport
 import network
 
@@ -29,7 +30,6 @@ FIRST, SECOND = 0, SIZE
 PLANTED = {FIRST: 0x5A, SECOND: 0xA5}
 
 CALIBRATION = "Correlation coefficient"
-COUNTERS = "/sys/kernel/debug/p2pmr/counters"
 # Always a first half and a second one: the two sides may have the same random numbers.
 SERVED = (("client", FIRST), ("server", SECOND))
 MUTUAL = (SERVED, (("server", FIRST), ("client", SECOND)))
@@ -43,6 +43,7 @@ PROGRAMS = {
     "ib_read_lat": (SERVED,),
     "ib_send_lat": MUTUAL,
     "ib_atomic_bw": (),
+    "ib_atomic_lat": (),
 }
 SIDES = {"server": ("server",), "client": ("client",), "both": ("server", "client")}
 BARS = {"server": "P2PMR_BAR", "client": "P2PMR_BAR2"}
@@ -89,15 +90,6 @@ def cases():
     yield "perftest/ib_write_bw-bar-at-offset", Case("ib_write_bw", ("server",), offset=1 << 20)
     yield "perftest/ib_write_bw-bar-wc", Case("ib_write_bw", ("server", "client"), suffix="_WC")
     yield "perftest/ib_read_bw-bar-wc", Case("ib_read_bw", ("server", "client"), suffix="_WC")
-
-
-def registrations():
-    """Of device memory, ever."""
-    try:
-        with open(COUNTERS, encoding="ascii") as file:
-            return int(dict(line.split() for line in file)["registered"])
-    except FileNotFoundError as error:
-        raise Failure(f"{COUNTERS}: is the module loaded?") from error
 
 
 class Run:
@@ -211,12 +203,12 @@ def run_calibrated(case):
 
 def run_case(case):
     plant(case)
-    before = registrations()
+    before = counters.registrations()
     run = Run(case)
     run.go()
     run.check_statuses()
 
-    made = registrations() - before
+    made = counters.registrations() - before
     print(f"registrations of device memory: {made}")
     if made < len(case.sides):
         raise Failure("the buffer was never registered as device memory")
