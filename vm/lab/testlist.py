@@ -21,19 +21,24 @@ HOST_TESTS = Path(__file__).resolve().parent.parent / "tests"
 HOST_PART = "lab"
 DEFAULT_TIMEOUT = 60
 
-# Nowhere, unless asked for: rdma-core's own suite, and the tests of traffic once more
-# with the provider. A sample of them is enough.
-LEFT_OUT = ("upstream/*", "provider/*.*")
+# Nowhere, unless asked for: rdma-core's own suite, the tests of traffic once more with
+# the provider, other people's programs on it, and most of what is slow under valgrind. A
+# sample of them is enough.
+LEFT_OUT = ("upstream/*", "provider/*.*", "provider_valgrind/*")
 KEPT = ("upstream/test_cq.CQTest", "upstream/test_parent_domain.*", "provider/verbs.write-*",
         "provider/verbs.send-*", "provider/perftest.ib_send_bw-bar-on-both",
-        "provider/program.rc_pingpong", "provider/program.rping")
+        "provider/program.rc_pingpong", "provider/program.rc_pingpong-device-memory",
+        "provider/program.ib_send_bw-in-bars", "provider/program.rping",
+        "provider_valgrind/failing-qps", "provider_valgrind/failing-mrs",
+        "provider_valgrind/failing-device-memory")
 
 # On targets other than the default one, unless asked for: all that depends on the
 # kernel. perftest is user space over the same verbs, so a sample of it is enough; copies
-# are the CPU's affair, and sanitizers find on one kernel what they would on another. Of the
-# command, what reads files of the kernel that may differ.
+# and costs are the CPU's affair, and sanitizers find on one kernel what they would on
+# another. Of the command, what reads files of the kernel that may differ.
 LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*", "copy/*", "copy_asan/*", "lib_asan/*",
-                      "lib_valgrind/*", "style/clang-format", "tool/*", "tool_asan/*")
+                      "lib_valgrind/*", "provider_asan/*", "provider_valgrind/*",
+                      "provider/costs-*", "style/clang-format", "tool/*", "tool_asan/*")
 KEPT_ELSEWHERE = ("perftest/ib_write_bw-bar-on-both", "tool/status", "tool/bars*", "tool/mr",
                   "tool/query*", "tool/monitor", "tool/test-bar", "tool/doctor-healthy")
 # Only with --all: what fetches something large, and is the same for each target.

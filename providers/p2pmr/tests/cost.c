@@ -7,142 +7,105 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "endpoint.h"
+#include "cost_setting.h"
 #include "plugin.h"
-#include "bar.h"
 #include "steps.h"
 
-#define CHAIN 16
-
+/* Where there is one and a chain or batch of it, they follow each other. */
 enum measured {
 	OVERHEAD,
-	POST_ONE,
-	POST_CHAIN,
+	POST_WRITE,
+	POST_WRITES,
 	POST_INLINE,
+	POST_INLINES,
+	POST_ATOMIC,
+	POST_ATOMICS,
+	POST_SEND,
 	POST_SENDS,
-	WR_ONE,
-	WR_CHAIN,
+	POST_UD,
+	POST_UDS,
+	WR_WRITE,
+	WR_WRITES,
+	WR_INLINE,
+	WR_INLINES,
+	WR_ATOMIC,
+	WR_ATOMICS,
+	WR_UD,
+	WR_UDS,
 	RECEIVE_ONE,
 	RECEIVE_CHAIN,
+	SRQ_ONE,
+	SRQ_CHAIN,
 	POLL_NONE,
 	POLL_ONE,
 	POLL_BATCH,
+	START_POLL_NONE,
+	START_POLL_ONE,
 	START_POLL_BATCH,
 	MEASURED
 };
+_Static_assert(MEASURED <= STEPS_MAX, "too much is measured");
+
+/* Of the stock provider's instructions, at most so many percent. */
+#define NOT_MORE      100
+#define CLEARLY_FEWER 85
+/* Most of it is the copying, by memcpy(). */
+#define COPYING 90
 
 static const struct {
 	const char *what;
-	unsigned int percent; /* of the stock provider's, at most */
+	unsigned int percent;
 } limits[MEASURED] = {
-	[POST_ONE] = { "ibv_post_send, a write", 100 },
-	[POST_CHAIN] = { "ibv_post_send, 16 writes", 80 },
-	[POST_INLINE] = { "ibv_post_send, 32 bytes inline", 100 },
-	[POST_SENDS] = { "ibv_post_send, 16 sends", 80 },
-	[WR_ONE] = { "ibv_wr_*, a write", 100 },
-	[WR_CHAIN] = { "ibv_wr_*, 16 writes", 80 },
-	[RECEIVE_ONE] = { "ibv_post_recv, one", 100 },
-	[RECEIVE_CHAIN] = { "ibv_post_recv, 16", 80 },
-	[POLL_NONE] = { "ibv_poll_cq, nothing there", 100 },
-	[POLL_ONE] = { "ibv_poll_cq, one", 100 },
-	[POLL_BATCH] = { "ibv_poll_cq, 16", 80 },
-	[START_POLL_BATCH] = { "ibv_start_poll and on, 16", 100 },
+	[POST_WRITE] = { "ibv_post_send, a write", NOT_MORE },
+	[POST_WRITES] = { "ibv_post_send, 16 writes", CLEARLY_FEWER },
+	[POST_INLINE] = { "ibv_post_send, 32 bytes inline", NOT_MORE },
+	[POST_INLINES] = { "ibv_post_send, 16 inline", COPYING },
+	[POST_ATOMIC] = { "ibv_post_send, an atomic", NOT_MORE },
+	[POST_ATOMICS] = { "ibv_post_send, 16 atomics", CLEARLY_FEWER },
+	[POST_SEND] = { "ibv_post_send, a send", NOT_MORE },
+	[POST_SENDS] = { "ibv_post_send, 16 sends", CLEARLY_FEWER },
+	[POST_UD] = { "ibv_post_send, a UD send", NOT_MORE },
+	[POST_UDS] = { "ibv_post_send, 16 UD sends", CLEARLY_FEWER },
+	[WR_WRITE] = { "ibv_wr_*, a write", NOT_MORE },
+	[WR_WRITES] = { "ibv_wr_*, 16 writes", CLEARLY_FEWER },
+	[WR_INLINE] = { "ibv_wr_*, 32 bytes inline", NOT_MORE },
+	[WR_INLINES] = { "ibv_wr_*, 16 inline", CLEARLY_FEWER },
+	[WR_ATOMIC] = { "ibv_wr_*, an atomic", NOT_MORE },
+	[WR_ATOMICS] = { "ibv_wr_*, 16 atomics", CLEARLY_FEWER },
+	[WR_UD] = { "ibv_wr_*, a UD send", NOT_MORE },
+	[WR_UDS] = { "ibv_wr_*, 16 UD sends", CLEARLY_FEWER },
+	[RECEIVE_ONE] = { "ibv_post_recv, one", NOT_MORE },
+	[RECEIVE_CHAIN] = { "ibv_post_recv, 16", CLEARLY_FEWER },
+	[SRQ_ONE] = { "ibv_post_srq_recv, one", NOT_MORE },
+	[SRQ_CHAIN] = { "ibv_post_srq_recv, 16", CLEARLY_FEWER },
+	[POLL_NONE] = { "ibv_poll_cq, nothing there", NOT_MORE },
+	[POLL_ONE] = { "ibv_poll_cq, one", NOT_MORE },
+	[POLL_BATCH] = { "ibv_poll_cq, 16", CLEARLY_FEWER },
+	[START_POLL_NONE] = { "ibv_start_poll, nothing there", NOT_MORE },
+	[START_POLL_ONE] = { "ibv_start_poll and on, one", NOT_MORE },
+	[START_POLL_BATCH] = { "ibv_start_poll and on, 16", CLEARLY_FEWER },
 };
 
-struct setting {
-	struct pair pair;
-	struct memory from, to;
-	struct ibv_qp_ex *qp;
-	struct ibv_cq_ex *cq;
-	struct ibv_sge sge;
-	struct ibv_send_wr sends[CHAIN];
-	struct ibv_recv_wr receives[CHAIN];
-	struct ibv_wc wc[CHAIN];
-};
-
-/* Near queue pair and CQ in their extended forms, which have all calls. */
-static void make_extended(struct setting *setting)
-{
-	struct queue *near = &setting->pair.near;
-	struct ibv_cq_init_attr_ex cq = { .cqe = 128,
-					  .channel = near->channel };
-	struct ibv_qp_init_attr_ex qp = {
-		.cap = { 64, 64, 4, 4, 64 },
-		.qp_type = IBV_QPT_RC,
-		.sq_sig_all = 1,
-		.comp_mask =
-			IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
-		.pd = setting->pair.device.pd,
-		.send_ops_flags = IBV_QP_EX_WITH_RDMA_WRITE,
-	};
-
-	assert_int_equal(ibv_destroy_qp(near->qp), 0);
-	assert_int_equal(ibv_destroy_cq(near->cq), 0);
-	setting->cq = ibv_create_cq_ex(setting->pair.device.context, &cq);
-	assert_non_null(setting->cq);
-	near->cq = ibv_cq_ex_to_cq(setting->cq);
-	qp.send_cq = qp.recv_cq = near->cq;
-	near->qp = ibv_create_qp_ex(setting->pair.device.context, &qp);
-	assert_non_null(near->qp);
-	setting->qp = ibv_qp_to_qp_ex(near->qp);
-}
-
-static void setting_open(struct setting *setting)
-{
-	struct pair *pair = &setting->pair;
-
-	device_open(&pair->device);
-	queue_open(&pair->near, &pair->device, IBV_QPT_RC);
-	queue_open(&pair->far, &pair->device, IBV_QPT_RC);
-	make_extended(setting);
-	queue_connect(&pair->near, pair->far.qp->qp_num);
-	queue_connect(&pair->far, pair->near.qp->qp_num);
-	memory_map(&setting->from, HOST, PAGE);
-	memory_map(&setting->to, HOST, PAGE);
-	memory_register(&setting->from, pair->device.pd);
-	memory_register(&setting->to, pair->device.pd);
-	setting->sge = (struct ibv_sge){ (uintptr_t)setting->from.bytes, 32,
-					 setting->from.mr->lkey };
-	for (int i = 0; i < CHAIN; i++) {
-		bool last = i + 1 == CHAIN;
-
-		setting->sends[i] = (struct ibv_send_wr){
-			.next = last ? NULL : &setting->sends[i + 1],
-			.sg_list = &setting->sge,
-			.num_sge = 1,
-			.opcode = IBV_WR_RDMA_WRITE,
-			.wr.rdma.remote_addr = (uintptr_t)setting->to.bytes,
-			.wr.rdma.rkey = setting->to.mr->rkey,
-		};
-		setting->receives[i] = (struct ibv_recv_wr){
-			.next = last ? NULL : &setting->receives[i + 1],
-			.sg_list = &setting->sge,
-			.num_sge = 1,
-		};
-	}
-}
-
-static void drain(struct setting *setting, unsigned int count)
+static void drain(struct queue *queue, unsigned int count)
 {
 	while (count--)
-		assert_status(wait_completion(&setting->pair.near).status,
-			      IBV_WC_SUCCESS);
+		assert_status(wait_completion(queue).status, IBV_WC_SUCCESS);
 }
 
-static void measure_post(struct setting *setting, enum measured what,
-			 unsigned int count)
+static void measure_post(struct cost_setting *setting, struct queue *queue,
+			 enum measured what, unsigned int count)
 {
 	struct ibv_send_wr *bad, *first = &setting->sends[CHAIN - count];
 	int error;
 
 	steps_begin(what);
-	error = ibv_post_send(setting->pair.near.qp, first, &bad);
+	error = ibv_post_send(queue->qp, first, &bad);
 	steps_end();
 	assert_int_equal(error, 0);
-	drain(setting, count);
+	drain(queue, count);
 }
 
-static void measure_receive(struct setting *setting, enum measured what,
+static void measure_receive(struct cost_setting *setting, enum measured what,
 			    unsigned int count)
 {
 	struct ibv_recv_wr *bad, *first = &setting->receives[CHAIN - count];
@@ -154,10 +117,53 @@ static void measure_receive(struct setting *setting, enum measured what,
 	assert_int_equal(error, 0);
 }
 
-static void measure_wr(struct setting *setting, enum measured what,
-		       unsigned int count)
+static void measure_srq(struct cost_setting *setting, enum measured what,
+			unsigned int count)
 {
-	struct ibv_qp_ex *qp = setting->qp;
+	struct ibv_recv_wr *bad, *first = &setting->receives[CHAIN - count];
+	int error;
+
+	steps_begin(what);
+	error = ibv_post_srq_recv(setting->srq, first, &bad);
+	steps_end();
+	assert_int_equal(error, 0);
+}
+
+static void build_write(struct cost_setting *setting, struct ibv_qp_ex *qp)
+{
+	ibv_wr_rdma_write(qp, setting->to.mr->rkey,
+			  (uintptr_t)setting->to.bytes);
+	ibv_wr_set_sge(qp, setting->sge.lkey, setting->sge.addr, 32);
+}
+
+/* The stock provider wants to be told twice. */
+static void build_inline(struct cost_setting *setting, struct ibv_qp_ex *qp)
+{
+	qp->wr_flags = IBV_SEND_INLINE;
+	ibv_wr_rdma_write(qp, setting->to.mr->rkey,
+			  (uintptr_t)setting->to.bytes);
+	ibv_wr_set_inline_data(qp, setting->from.bytes, 32);
+}
+
+static void build_atomic(struct cost_setting *setting, struct ibv_qp_ex *qp)
+{
+	ibv_wr_atomic_fetch_add(qp, setting->to.mr->rkey,
+				(uintptr_t)setting->to.bytes, 1);
+	ibv_wr_set_sge(qp, setting->sge.lkey, setting->sge.addr, 8);
+}
+
+static void build_ud(struct cost_setting *setting, struct ibv_qp_ex *qp)
+{
+	ibv_wr_send(qp);
+	ibv_wr_set_ud_addr(qp, setting->ud.ah, setting->ud.qp->qp_num, UD_QKEY);
+	ibv_wr_set_sge(qp, setting->sge.lkey, setting->sge.addr, 32);
+}
+
+static void measure_wr(struct cost_setting *setting, struct queue *queue,
+		       enum measured what, unsigned int count,
+		       void (*build)(struct cost_setting *, struct ibv_qp_ex *))
+{
+	struct ibv_qp_ex *qp = ibv_qp_to_qp_ex(queue->qp);
 	int error;
 
 	steps_begin(what);
@@ -165,88 +171,115 @@ static void measure_wr(struct setting *setting, enum measured what,
 	for (unsigned int i = 0; i < count; i++) {
 		qp->wr_id = i;
 		qp->wr_flags = 0;
-		ibv_wr_rdma_write(qp, setting->to.mr->rkey,
-				  (uintptr_t)setting->to.bytes);
-		ibv_wr_set_sge(qp, setting->sge.lkey, setting->sge.addr, 32);
+		build(setting, qp);
 	}
 	error = ibv_wr_complete(qp);
 	steps_end();
 	assert_int_equal(error, 0);
-	drain(setting, count);
+	drain(queue, count);
 }
 
 /* Enough time for all that was posted to have completed. */
-static void post_and_wait(struct setting *setting, unsigned int count)
+static void post_and_wait(struct cost_setting *setting, unsigned int count)
 {
 	struct ibv_send_wr *bad;
 
+	if (!count)
+		return;
+	cost_setting_prepare(setting, IBV_WR_RDMA_WRITE, 0);
 	assert_int_equal(ibv_post_send(setting->pair.near.qp,
 				       &setting->sends[CHAIN - count], &bad),
 			 0);
 	usleep(500000);
 }
 
-static void measure_poll(struct setting *setting, enum measured what, int count)
+static void measure_poll(struct cost_setting *setting, enum measured what,
+			 int count)
 {
 	int found;
 
-	if (count)
-		post_and_wait(setting, count);
+	post_and_wait(setting, count);
 	steps_begin(what);
 	found = ibv_poll_cq(setting->pair.near.cq, CHAIN, setting->wc);
 	steps_end();
 	assert_int_equal(found, count);
 }
 
-static void measure_start_poll(struct setting *setting)
+static void measure_start_poll(struct cost_setting *setting, enum measured what,
+			       unsigned int count)
 {
 	struct ibv_poll_cq_attr attr = { 0 };
 	unsigned int found = 0;
 
-	post_and_wait(setting, CHAIN);
-	steps_begin(START_POLL_BATCH);
+	post_and_wait(setting, count);
+	steps_begin(what);
 	if (!ibv_start_poll(setting->cq, &attr)) {
-		for (found = 1; found < CHAIN; found++)
+		for (found = 1; found < count; found++)
 			if (ibv_next_poll(setting->cq))
 				break;
 		ibv_end_poll(setting->cq);
 	}
 	steps_end();
-	assert_int_equal(found, CHAIN);
+	assert_int_equal(found, count);
 }
 
-static void measure_all(struct setting *setting)
+/* One of them, and then a chain. */
+static void measure_posts(struct cost_setting *setting, struct queue *queue,
+			  enum measured what, enum ibv_wr_opcode opcode,
+			  unsigned int flags)
 {
+	cost_setting_prepare(setting, opcode, flags);
+	measure_post(setting, queue, what, 1);
+	measure_post(setting, queue, what + 1, CHAIN);
+}
+
+static void measure_wrs(struct cost_setting *setting, struct queue *queue,
+			enum measured what,
+			void (*build)(struct cost_setting *,
+				      struct ibv_qp_ex *))
+{
+	measure_wr(setting, queue, what, 1, build);
+	measure_wr(setting, queue, what + 1, CHAIN, build);
+}
+
+static void measure_all(struct cost_setting *setting)
+{
+	struct queue *near = &setting->pair.near, *ud = &setting->ud;
+
 	measure_poll(setting, POLL_NONE, 0);
-	measure_post(setting, POST_ONE, 1);
-	measure_post(setting, POST_CHAIN, CHAIN);
-	measure_wr(setting, WR_ONE, 1);
-	measure_wr(setting, WR_CHAIN, CHAIN);
 	measure_poll(setting, POLL_ONE, 1);
 	measure_poll(setting, POLL_BATCH, CHAIN);
-	measure_start_poll(setting);
-	setting->sends[CHAIN - 1].send_flags = IBV_SEND_INLINE;
-	measure_post(setting, POST_INLINE, 1);
-	setting->sends[CHAIN - 1].send_flags = 0;
+	measure_start_poll(setting, START_POLL_NONE, 0);
+	measure_start_poll(setting, START_POLL_ONE, 1);
+	measure_start_poll(setting, START_POLL_BATCH, CHAIN);
+	measure_posts(setting, near, POST_WRITE, IBV_WR_RDMA_WRITE, 0);
+	measure_posts(setting, near, POST_INLINE, IBV_WR_RDMA_WRITE,
+		      IBV_SEND_INLINE);
+	measure_posts(setting, near, POST_ATOMIC, IBV_WR_ATOMIC_FETCH_AND_ADD,
+		      0);
+	measure_posts(setting, ud, POST_UD, IBV_WR_SEND, 0);
+	measure_wrs(setting, near, WR_WRITE, build_write);
+	measure_wrs(setting, near, WR_INLINE, build_inline);
+	measure_wrs(setting, near, WR_ATOMIC, build_atomic);
+	measure_wrs(setting, ud, WR_UD, build_ud);
+	measure_srq(setting, SRQ_ONE, 1);
+	measure_srq(setting, SRQ_CHAIN, CHAIN);
+	/* Which the sends then take. */
 	measure_receive(setting, RECEIVE_ONE, 1);
 	measure_receive(setting, RECEIVE_CHAIN, CHAIN);
-	for (int i = 0; i < CHAIN; i++)
-		setting->sends[i].opcode = IBV_WR_SEND;
-	measure_post(setting, POST_SENDS, CHAIN);
+	measure_posts(setting, near, POST_SEND, IBV_WR_SEND, 0);
 }
 
 static void measure_twice(void)
 {
 	for (int i = 0; i < 2; i++) {
-		struct setting setting = { 0 };
+		struct cost_setting setting = { 0 };
 
 		if (i)
 			steps_enable();
-		setting_open(&setting);
+		cost_setting_open(&setting);
 		measure_all(&setting);
-		memory_release(&setting.from);
-		memory_release(&setting.to);
-		pair_close(&setting.pair);
+		cost_setting_close(&setting);
 	}
 }
 

@@ -316,6 +316,39 @@ static void processes_share_the_pool(void **state)
 	device_close(&device);
 }
 
+/* Sees the DM of before the fork, and stays until it is killed. */
+static void look_at(int socket, void *dm)
+{
+	char word[4] = "";
+
+	assert_int_equal(ibv_memcpy_from_dm(word, dm, 0, sizeof(word)), 0);
+	send_message(socket, word, sizeof(word));
+	receive_message(socket, word, sizeof(word));
+}
+
+/* A child has the mapping and the open file, and yet the parent's word counts. */
+static void child_holds_nothing(void **state)
+{
+	struct device device;
+	struct ibv_dm *dm;
+	struct child child;
+	char word[4];
+
+	(void)state;
+	name_pool();
+	device_open(&device);
+	dm = must_alloc(&device, PAGE);
+	assert_int_equal(ibv_memcpy_to_dm(dm, 0, "fork", sizeof(word)), 0);
+	child_start(&child, look_at, dm);
+	receive_message(child.socket, word, sizeof(word));
+	assert_memory_equal(word, "fork", sizeof(word));
+	assert_int_equal(ibv_free_dm(dm), 0);
+	dm = must_alloc(&device, POOL_SIZE);
+	child_kill(&child);
+	assert_int_equal(ibv_free_dm(dm), 0);
+	device_close(&device);
+}
+
 static const struct test tests[] = {
 	TEST("provider/dm-is-written-and-read", is_written_and_read),
 	TEST("provider/dm-is-copied-to", is_copied_to),
@@ -324,6 +357,7 @@ static const struct test tests[] = {
 	TEST("provider/dm-pool-as-named", pool_as_named),
 	TEST("provider/dm-refuses-bad-input", refuses_bad_input),
 	TEST("provider/dm-processes-share-the-pool", processes_share_the_pool),
+	TEST("provider/dm-child-holds-nothing", child_holds_nothing),
 };
 
 int main(int argc, char **argv)

@@ -10,7 +10,7 @@
 int run_on_provider(int argc, char **argv, const struct test *tests,
 		    size_t count);
 
-/* NULL if libibverbs has not loaded the provider. */
+/* NULL if libibverbs has not loaded the provider. Some programs have it built in. */
 const struct p2pmr_provider *loaded_plugin(void);
 
 #endif

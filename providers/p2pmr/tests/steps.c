@@ -2,6 +2,7 @@
 /* Counting instructions by single steps, see steps.h. */
 #include "steps.h"
 
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/mman.h>
@@ -51,6 +52,16 @@ static void child(void (*run)(void))
 	_exit(0);
 }
 
+/* On one CPU, which each step then changes hands of without waking another. */
+static void stay_on_this_cpu(void)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET(sched_getcpu(), &cpus);
+	assert_int_equal(sched_setaffinity(0, sizeof(cpus), &cpus), 0);
+}
+
 static unsigned int step(pid_t pid)
 {
 	unsigned int count = 0;
@@ -74,6 +85,7 @@ void count_steps(void (*run)(void), unsigned int counts[STEPS_MAX])
 	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	assert_ptr_not_equal(shared, MAP_FAILED);
+	stay_on_this_cpu();
 	pid = fork();
 	assert_return_code(pid, 0);
 	if (!pid)

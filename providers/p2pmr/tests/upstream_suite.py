@@ -4,11 +4,12 @@
 
     upstream --list               the classes of the suite, as tests of the lab
     upstream upstream/CLASS       runs one on both, and compares
-    upstream --table FILE         runs all; a table as a file, a summary as output
+    upstream --table FILE         runs all: a table and a summary, which is the output too
 
-A test fails that passes with stock and not here, or that this provider is there for
-(REQUIRED) and that does not pass. The suite may end its interpreter, or hang: each
-class is run in processes of its own, until all of its tests have had their turn.
+A test fails that passes with stock and not here, and one that does not pass without
+being listed with its reason (upstream_reasons.txt), or passes though it is. The suite
+may end its interpreter, or hang: each class is run in processes of its own, until all
+of its tests have had their turn.
 """
 
 import contextlib
@@ -33,13 +34,9 @@ PART = "upstream/"
 FOREIGN = re.compile(r"test_(mlx\d|efa|cuda|hns|irdma|mana)")
 PROVIDERS = ("rxe", "p2pmr")
 PASSED, SKIPPED, FAILED, CRASHED, HUNG = "passed", "skipped", "failed", "crashed", "hung"
-# What stock soft-RoCE lacks and this provider has; not objects imported from another
-# process, which DM tests have among them.
-REQUIRED = re.compile(r"^(?!.*import).*(DMTest|DeviceMemory|rereg|ParentDomain|resize_cq)")
-# Linux before 6.4 has no ibv_rereg_mr() for soft-RoCE: the MR gets other keys, as it may,
-# and this test goes on with the old ones.
-OLD_KEYS = "test_mr.MRTest.test_mr_rereg_access"
-KERNEL = tuple(int(number) for number in re.findall(r"\d+", os.uname().release)[:2])
+REASONS = FOLDER / "upstream_reasons.txt"
+# At the end of a reason: where it is one, and whether the tests fail, not skip, there.
+CONDITION = re.compile(r" \((kernel|rdma-core) < ([\d.]+)(, fails)?\)$")
 # Of a class with one provider, on a busy machine that emulates.
 SECONDS = 120
 TIMEOUT = 600
@@ -160,61 +157,93 @@ def run_class(name, provider):
         results[running] = end
 
 
-def verdict(name, method, stock, own):
+def version(text):
+    return tuple(int(number) for number in re.findall(r"\d+", text))
+
+
+def versions():
+    """Of what reasons depend on. libibverbs.so.1.14.56.1 is rdma-core 56.1."""
+    library, = Path("/usr/lib").glob("*/libibverbs.so.1.*")
+    return {"kernel": version(os.uname().release)[:2],
+            "rdma-core": version(library.name.partition(".so.")[2])[2:]}
+
+
+def reasons():
+    """{test: (reason, outcome that it explains)}, of those that hold here."""
+    table, reason, here = {}, None, versions()
+    for line in REASONS.read_text(encoding="utf-8").splitlines():
+        if line.startswith("    "):
+            if reason:
+                table[line.strip()] = reason
+        elif line.endswith(":"):
+            text, condition = CONDITION.sub("", line[:-1]), CONDITION.search(line[:-1])
+            outcome = FAILED if condition and condition[3] else SKIPPED
+            holds = not condition or here[condition[1]] < version(condition[2])
+            reason = (text, outcome) if holds else None
+    return table
+
+
+def verdict(stock, own, reason):
     """What is wrong with a test's two results, or None."""
     if own[0] == PASSED:
-        return None
+        return f"is listed as one that does not pass: {reason[0]}" if reason else None
     if stock[0] == PASSED:
         return f"passes with stock, here: {own[0]} ({own[1]})"
-    test = f"{name}.{method}"
-    if REQUIRED.search(test) and not (test == OLD_KEYS and KERNEL < (6, 4)):
-        return f"has to pass here: {own[0]} ({own[1]})"
+    if not reason or own[0] != reason[1]:
+        return f"{own[0]} without a reason that is listed ({own[1]})"
     return None
 
 
-def compare(name):
-    """Rows of (test, stock's result, ours, what is wrong)."""
+def compare(name, known):
+    """Rows of (test, stock's result, ours, our reason, what is wrong)."""
     stock, own = (run_class(name, provider) for provider in PROVIDERS)
     missing = [SKIPPED, "not run"]
     for method in sorted({*stock, *own}):
         ours, theirs = own.get(method, missing), stock.get(method, missing)
-        yield f"{name}.{method}", theirs, ours, verdict(name, method, theirs, ours)
+        test = f"{name}.{method}"
+        reason = known.get(test)
+        yield (test, theirs, ours, reason[0] if reason else "",
+               verdict(theirs, ours, reason))
 
 
-def line_of(test, stock, own, wrong):
-    why = wrong or (own[1] if own[0] != PASSED else "")
+def line_of(test, stock, own, reason, wrong):
+    why = f"WRONG: {wrong}" if wrong else reason
     return f"{test:<75} {stock[0]:<8} {own[0]:<8} {' '.join(why.split())}".rstrip()
 
 
 def run_one(name):
-    wrong = 0
-    for row in compare(name):
+    wrong, known = 0, reasons()
+    for row in compare(name, known):
         print(line_of(*row), flush=True)
-        wrong += bool(row[3])
+        wrong += bool(row[4])
     return 1 if wrong else 0
+
+
+def summary(rows):
+    for provider, column in zip(PROVIDERS, (1, 2)):
+        count = Counter(row[column][0] for row in rows)
+        yield f"{provider:<6} " + ", ".join(f"{number} {kind}"
+                                            for kind, number in count.most_common())
+    explained = Counter((row[2][0], row[3]) for row in rows if row[3] and not row[4])
+    for (outcome, reason), number in explained.most_common():
+        yield f"{number:>4} {outcome} with p2pmr: {reason}"
+    wrong = [f"{row[0]}: {row[4]}" for row in rows if row[4]]
+    yield from wrong or ["none that passes with rxe fails with p2pmr, none lacks a reason"]
 
 
 def make_table(file_name):
-    counts, wrong, skipped = [Counter(), Counter()], [], Counter()
+    rows, known = [], reasons()
     with open(file_name, "w", encoding="utf-8") as file:
         file.write(f"{'test':<75} {'rxe':<8} {'p2pmr':<8} why not here\n")
         for name in classes():
-            for row in compare(name):
+            for row in compare(name, known):
+                rows.append(row)
                 file.write(line_of(*row) + "\n")
                 file.flush()
-                for count, result in zip(counts, row[1:3]):
-                    count[result[0]] += 1
-                if row[3]:
-                    wrong.append(f"{row[0]}: {row[3]}")
-                elif row[2][0] == SKIPPED:
-                    skipped[row[2][1]] += 1
-    for provider, count in zip(PROVIDERS, counts):
-        print(f"{provider:<6}", ", ".join(f"{number} {kind}"
-                                          for kind, number in count.most_common()))
-    for reason, number in skipped.most_common():
-        print(f"{number:>4} skipped with p2pmr: {' '.join(reason.split())}")
-    print("\n".join(wrong) or "no test that passes with rxe fails with p2pmr")
-    return 1 if wrong else 0
+        text = "\n".join(summary(rows))
+        file.write(f"\n{text}\n")
+    print(text)
+    return 1 if any(row[4] for row in rows) else 0
 
 
 def main():
