@@ -39,10 +39,19 @@ def finding(check, level, word="", user=None):
     return found[0]
 
 
+def has_provider():
+    return any(PROVIDERS.glob("libp2pmr-rdmav*.so"))
+
+
+def is_fine(entry):
+    """Where the project is built without the provider, its lack is no fault."""
+    return entry["level"] == "ok" or (entry["check"] == "provider" and not has_provider())
+
+
 def is_well(user=None):
     """All that is wrong, after a while in which the kernel may still be at it."""
     end = time.monotonic() + SECONDS
-    while wrong := [entry for entry in try_checks(user) if entry["level"] != "ok"]:
+    while wrong := [entry for entry in try_checks(user) if not is_fine(entry)]:
         if time.monotonic() > end:
             raise AssertionError(f"not mended: {wrong}")
         time.sleep(0.2)
@@ -70,12 +79,14 @@ def undone(undo):
 
 
 def doctor_healthy():
+    found = set()
     for entry in checks():
-        assert entry["level"] == "ok" and entry["mend"] is None, entry
-    found = {entry["check"] for entry in checks()}
+        assert is_fine(entry) and (entry["mend"] is None or entry["check"] == "provider"), entry
+        found.add(entry["check"])
     assert {"installed", "loaded", "device-file", "policy", "rdma-device", "bars", "memlock",
             "iommu", "lockdown", "secure-boot"} <= found, found
-    assert p2pmr("doctor").out.endswith("\nnothing is wrong\n")
+    end = "nothing is wrong" if has_provider() else "0 failed, 1 warning"
+    assert p2pmr("doctor").out.endswith(f"\n{end}\n")
 
 
 def doctor_not_loaded():
@@ -134,8 +145,8 @@ def doctor_depmod():
 
 def doctor_device_file():
     number = DEVICE_FILE.stat().st_rdev
-    with undone(f"[ -e {DEVICE_FILE} ] || mknod -m 666 {DEVICE_FILE} c {os.major(number)} "
-                f"{os.minor(number)}; chmod 666 {DEVICE_FILE}"):
+    with undone(f"rm -f {DEVICE_FILE}; mknod -m 666 {DEVICE_FILE} c {os.major(number)} "
+                f"{os.minor(number)}"):
         DEVICE_FILE.unlink()
         mends("device-file", "fail")
         assert DEVICE_FILE.stat().st_rdev == number
@@ -178,8 +189,8 @@ def doctor_netdev():
 def doctor_verbs():
     file = Path("/dev/infiniband/uverbs0")
     number = file.stat().st_rdev
-    with undone(f"[ -e {file} ] || mknod {file} c {os.major(number)} {os.minor(number)}; "
-                f"chmod 666 {file}; chown root {tool.function_file('resource2')}"):
+    with undone(f"rm -f {file}; mknod -m 666 {file} c {os.major(number)} {os.minor(number)}; "
+                f"chown root {tool.function_file('resource2')}"):
         file.unlink()
         mends("verbs", "fail")
         assert file.stat().st_rdev == number
