@@ -140,7 +140,7 @@ static void takes_back_the_rest(void **state)
 
 	(void)state;
 	neighbours_open(&n);
-	exporter_do("take %lu %lu\n", WINDOW + PAGE, UINT64_MAX);
+	exporter_do("take %lu %lu\n", WINDOW, UINT64_MAX);
 	assert_exporter_says("users=1 ");
 	assert_reachable(&n.scene);
 	assert_int_not_equal(own_access(&n.scene, n.other.mr, IBV_WR_RDMA_READ),
