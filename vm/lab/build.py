@@ -60,11 +60,12 @@ def get(tree):
         return (folder / "project.cpio").read_bytes()
 
 
-def in_build(tree, script):
+def in_build(tree, script, writable=False):
     """Runs a shell script inside the tree with this checkout's build at /out; returns
     its output. The build must have been brought up to date."""
     with _folder(tree) as folder:
-        command = namespace.in_tree(tree.root, script, binds=[(folder, "/out", False)])
+        binds = [(SOURCE, "/src", False), (folder, "/out", writable)]
+        command = namespace.in_tree(tree.root, script, binds=binds)
         result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True, check=False)
     if result.returncode != 0:
@@ -75,18 +76,21 @@ def in_build(tree, script):
 @contextmanager
 def _folder(tree):
     """This checkout's build folder for the tree, held alone."""
-    # Two checkouts on one machine do not share what they build.
-    checkout = hashlib.sha256(str(SOURCE).encode()).hexdigest()[:8]
-    name = f"{tree.name}-{tree.kernel}-{checkout}"
+    name = f"{tree.name}-{tree.kernel}-{checkout()}"
     with cache.locked(f"builds-{name}", waiting_for=f"building for {tree.target.name}"):
         yield cache.root() / "builds" / name
+
+
+def checkout():
+    """A name for this checkout: two on one machine do not share what they build."""
+    return hashlib.sha256(str(SOURCE).encode()).hexdigest()[:8]
 
 
 def _update(tree, folder):
     """Builds unless the sources are those of the last finished build."""
     state = folder / "built-from"
     rdma_core = sources.get(tree)
-    built_from = f"{_fingerprint()} {rdma_core}"
+    built_from = f"{fingerprint()} {rdma_core}"
     if state.exists() and state.read_text(encoding="utf-8") == built_from:
         return
     if not rdma_core:
@@ -108,7 +112,7 @@ def _update(tree, folder):
     unfinished.unlink()
 
 
-def _fingerprint():
+def fingerprint():
     """Changes whenever a file of the project does."""
     digest = hashlib.sha256()
     for path, folders, files in os.walk(SOURCE):

@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 
-from lab import demo, errors, housekeeping, run, targets, tests
+from lab import demo, errors, housekeeping, packages, run, targets, tests
 from lab.progress import say
 
 DESCRIPTION = """\
@@ -71,6 +71,7 @@ def _parser():
     _test_command(commands)
     _run_command(commands)
     _shell_command(commands)
+    _packages_command(commands)
     _targets_command(commands)
     _clean_command(commands)
     return parser
@@ -97,6 +98,9 @@ def _guest_options(parser):
                              "(default: 16M)")
     parser.add_argument("--no-modules", action="store_true",
                         help="leave the project's modules installed but not loaded")
+    parser.add_argument("--packages", action="store_true",
+                        help="a guest that has the project's Debian packages installed and "
+                             "no build; nothing is loaded")
     parser.add_argument("--icount", action="store_true",
                         help="one CPU, and time counted in instructions")
 
@@ -122,7 +126,7 @@ def _test_command(commands):
 def _run_command(commands):
     parser = _command(commands, "run", "run one command in a new guest", _run)
     parser.usage = ("lab run [--on TARGET] [--share DIR] [--bar-size SIZE] [--no-modules]"
-                    " [--icount] [--timeout SECONDS] -- COMMAND [ARG]...")
+                    " [--packages] [--icount] [--timeout SECONDS] -- COMMAND [ARG]...")
     _guest_options(parser)
     parser.add_argument("--timeout", type=_seconds, default=run.DEFAULT_TIMEOUT,
                         metavar="SECONDS", help="how long the command may take; then it "
@@ -135,6 +139,12 @@ def _shell_command(commands):
     parser = _command(commands, "shell", "open an interactive shell in a new guest",
                       lambda options: run.shell(_request(options, timeout=float("inf"))))
     _guest_options(parser)
+
+
+def _packages_command(commands):
+    parser = _command(commands, "packages", "build the Debian packages and say where they are",
+                      lambda options: packages.show(targets.find(options.on)))
+    _target_option(parser)
 
 
 def _targets_command(commands):
@@ -151,7 +161,8 @@ def _clean_command(commands):
 def _request(options, **more):
     return run.Request(
         target=targets.find(options.on), modules=not options.no_modules,
-        share=options.share or "", bar_size=options.bar_size, icount=options.icount, **more)
+        packages=options.packages, share=options.share or "", bar_size=options.bar_size,
+        icount=options.icount, **more)
 
 
 def _run(options):

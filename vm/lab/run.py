@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab import build, cache, initramfs, kvm, streams, terminal, tree, verdict
+from lab import (build, cache, initramfs, kvm, packages, streams, terminal, tree,
+                 verdict)
 from lab.errors import UsageError
 from lab.guest import Guest
 from lab.qemu import Machine
@@ -29,6 +30,7 @@ class Request:
 
     files: more settings for the guest, by name, in /etc/p2pmr-lab
     project: what is installed in it, if not what the checkout builds at this moment
+    packages: boot a tree that has the project from its packages, with nothing loaded
     """
 
     target: object
@@ -36,6 +38,7 @@ class Request:
     environment: dict = field(default_factory=dict)
     files: dict = field(default_factory=dict)
     project: bytes | None = None
+    packages: bool = False
     modules: bool = True
     share: str = ""
     bar_size: int = DEFAULT_BAR_SIZE
@@ -49,8 +52,7 @@ def prepared(request):
     ends its streams."""
     with cache.in_use(), _temporary_folder() as folder:
         bars = _bar_files(folder, request.bar_size)
-        made = tree.get(request.target)
-        project = build.get(made) if request.project is None else request.project
+        made, project = _system(request)
         token = secrets.token_hex(16)
         files = _settings(request, bars, token, bool(project))
         archive = folder / "initramfs.cpio"
@@ -60,6 +62,14 @@ def prepared(request):
             bar_size=request.bar_size, kvm=not request.icount and kvm.usable(made),
             icount=request.icount, share=request.share,
             terminal=not request.command), token.encode()
+
+
+def _system(request):
+    """The tree to boot, and what of the project is laid over it."""
+    if request.packages:
+        return packages.installed(request.target), b""
+    made = tree.get(request.target)
+    return made, build.get(made) if request.project is None else request.project
 
 
 def command(request):

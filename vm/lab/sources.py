@@ -19,7 +19,11 @@ RETRY = 24 * 3600
 
 def get(target_tree):
     """The unpacked sources, or None where there are none to be had."""
-    package = target_tree.facts()["rdma-core"]
+    return of(target_tree.target, target_tree.facts()["rdma-core"])
+
+
+def of(target, package):
+    """The same for a version of the package."""
     name = f"rdma-core-{_upstream_version(package)}"
     chosen = os.environ.get("P2PMR_SOURCES")
     if chosen and (Path(chosen) / name).is_dir():
@@ -27,7 +31,7 @@ def get(target_tree):
     missing = cache.root() / "sources" / f"{name}.missing"
     if missing.exists() and time.time() - missing.stat().st_mtime < RETRY:
         return None
-    suite = target_tree.target.suite
+    suite = target.suite
     try:
         return cache.made("sources", name,
                           lambda folder: _fetch(folder, name, package, suite)) / name

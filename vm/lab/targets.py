@@ -31,6 +31,14 @@ KERNEL_PACKAGES = ("linux-image-amd64", "linux-headers-amd64", "initramfs-tools"
 FORMATTER = "bookworm"
 FORMATTER_PACKAGES = ("clang-format",)
 
+# A guest that knows the project from its packages only: what those depend on, what the
+# guest needs to come up, what tests use.
+CLEAN_PACKAGES = (
+    "dkms", "gcc", "libc6-dev", "libibverbs-dev", "pkgconf", "python3-pyverbs", "rdma-core",
+    "perftest",
+    "busybox-static", "kmod", "mount", "iproute2", "pciutils", "procps", "udev", "python3",
+)
+
 # Files that no guest reads. Later lines win, as in dpkg's own configuration.
 FILE_FILTERS = (
     "path-exclude=/usr/share/man/*",

@@ -81,9 +81,14 @@ def _make(target, folder):
     if platform.machine() != "x86_64":
         raise LabError("the lab's targets are amd64; this machine is not")
     with Step(f"{target.name}: root tree by mmdebstrap"):
-        _bootstrap(target, folder)
+        bootstrap(target, folder / "root", target.packages())
+    finish(target, folder)
+
+
+def finish(target, folder):
+    """Makes what belongs to the root in a tree's folder: image, initramfs, facts."""
     root = folder / "root"
-    kernel = _only_kernel(root)
+    kernel = only_kernel(root)
     # Where the build and its chroot mount things.
     for place in ("src", "out"):
         namespace.run(["mkdir", "-p", str(root / place)])
@@ -92,16 +97,17 @@ def _make(target, folder):
     vmlinuz = root / "boot" / f"vmlinuz-{kernel}"
     (folder / "vmlinuz").write_bytes(vmlinuz.read_bytes())
     (folder / "initramfs.cpio").write_bytes(initramfs.base(root, kernel))
-    facts = {"kernel": kernel, "rdma-core": _package_version(root, "rdma-core")}
+    facts = {"kernel": kernel, "rdma-core": package_version(root, "rdma-core")}
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
-def _bootstrap(target, folder):
+def bootstrap(target, root, packages):
+    """A root with these packages, and what they depend on."""
     source = mirror()
     suites = [target.suite] + ([f"{target.suite}-backports"] if target.backports else [])
     command = [
         "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
-        "--include=" + ",".join(target.packages()),
+        "--include=" + ",".join(packages),
         '--aptopt=APT::Install-Recommends "false"',
     ]
     if target.backports:
@@ -109,7 +115,7 @@ def _bootstrap(target, folder):
         command.append('--setup-hook=mkdir -p "$1/etc/apt/preferences.d" && '
                        f'echo {shlex.quote(preference)} >"$1/etc/apt/preferences.d/lab"')
     command += [f"--dpkgopt={line}" for line in targets.FILE_FILTERS]
-    command += [target.suite, str(folder / "root")]
+    command += [target.suite, str(root)]
     command += [f"deb {source} {suite} main" for suite in suites]
     # INITRD=No keeps initramfs-tools from making an initramfs that nobody would use.
     try:
@@ -137,14 +143,16 @@ def mirror():
                    "name one in P2PMR_MIRROR")
 
 
-def _only_kernel(root):
+def only_kernel(root):
+    """The version of the kernel that is installed there."""
     versions = sorted(path.name for path in (root / "lib/modules").iterdir())
     if len(versions) != 1:
         raise LabError(f"expected one kernel in the tree, found: {versions}")
     return versions[0]
 
 
-def _package_version(root, package):
+def package_version(root, package):
+    """Of what is installed there."""
     command = ["dpkg-query", f"--admindir={root}/var/lib/dpkg",
                "--show", "--showformat=${Version}", package]
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
