@@ -22,9 +22,9 @@ HOST_PART = "lab"
 DEFAULT_TIMEOUT = 60
 
 # Nowhere, unless asked for: rdma-core's own suite, the tests of traffic once more with
-# the provider, other people's programs on it, and most of what is slow under valgrind. A
-# sample of them is enough.
-LEFT_OUT = ("upstream/*", "provider/*.*", "provider_valgrind/*")
+# the provider, other people's programs on it, and most of what is slow under valgrind, of
+# which a sample is enough; and the packages, which take minutes.
+LEFT_OUT = ("upstream/*", "provider/*.*", "provider_valgrind/*", "packages/*")
 KEPT = ("upstream/test_cq.CQTest", "upstream/test_parent_domain.*", "provider/verbs.write-*",
         "provider/verbs.send-*", "provider/perftest.ib_send_bw-bar-on-both",
         "provider/program.rc_pingpong", "provider/program.rc_pingpong-device-memory",
