@@ -216,7 +216,8 @@ static void waits_for_the_stubborn(void **state)
 	pinned_are_allowed();
 	scene_begin(&scene, export_lasting(), EDU_PINNED);
 	pinned_are_as_before();
-	write_file("/dev/" EXPORTER, "take 0 4096\n");
+	assert_int_equal(try_write_file("/dev/" EXPORTER, "take 0 4096\n"),
+			 EBUSY);
 	assert_int_equal(ranges_of(getpid(), "revoked"), 1);
 	assert_true(exporter_says("users=1 "));
 	assert_false(module_try_remove(EXPORTER));
