@@ -41,15 +41,15 @@ struct p2pmr_reg_mr_req {
 };
 
 /* p2pmr_reg_mr_resp.kind */
-#define P2PMR_REG_HOST	 1
-#define P2PMR_REG_DEVICE 2
-#define P2PMR_REG_MIXED	 3
+#define P2PMR_MR_HOST	1
+#define P2PMR_MR_DEVICE 2
+#define P2PMR_MR_MIXED	3
 
 /**
  * struct p2pmr_reg_mr_resp - what has been registered
  * @size: how much of this struct the kernel has filled in, at most what the
  *	caller gave; 0 if it has not seen the request
- * @kind: P2PMR_REG_HOST, _DEVICE or _MIXED
+ * @kind: P2PMR_MR_HOST, _DEVICE or _MIXED
  * @segments: contiguous pieces; 0 for host memory, which is not looked at
  * @page_size: in bytes, of the pages in the RDMA device's table; 0 for host
  *	memory

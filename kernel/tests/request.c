@@ -103,18 +103,18 @@ static void tells_what_there_is(void **state)
 
 	assert_int_equal(attempt(bar, &request, &answer), 0);
 	assert_int_equal(answer.size, sizeof(answer));
-	assert_int_equal(answer.kind, P2PMR_REG_DEVICE);
+	assert_int_equal(answer.kind, P2PMR_MR_DEVICE);
 	assert_int_equal(answer.segments, 1);
 	assert_true(answer.page_size >= PAGE);
 
 	assert_int_equal(attempt(mixed, &request, &answer), 0);
-	assert_int_equal(answer.kind, P2PMR_REG_MIXED);
+	assert_int_equal(answer.kind, P2PMR_MR_MIXED);
 	assert_true(answer.segments >= 2);
 	assert_int_equal(answer.page_size, PAGE);
 
 	assert_int_equal(attempt(host, &request, &answer), 0);
 	assert_int_equal(answer.size, sizeof(answer));
-	assert_int_equal(answer.kind, P2PMR_REG_HOST);
+	assert_int_equal(answer.kind, P2PMR_MR_HOST);
 	assert_int_equal(answer.segments, 0);
 	assert_int_equal(answer.page_size, 0);
 

@@ -130,7 +130,7 @@ int p2pmr_request_answer(struct ib_udata *udata, u64 length, u64 device_bytes,
 {
 	struct p2pmr_reg_mr_resp resp = {
 		.size = min_t(size_t, udata->outlen, sizeof(resp)),
-		.kind = P2PMR_REG_MIXED,
+		.kind = P2PMR_MR_MIXED,
 		.segments = segments,
 		.page_size = page_size,
 	};
@@ -139,8 +139,8 @@ int p2pmr_request_answer(struct ib_udata *udata, u64 length, u64 device_bytes,
 	if (resp.size < RESP_SIZE_1)
 		return -EINVAL;
 	if (!device_bytes)
-		resp.kind = P2PMR_REG_HOST;
+		resp.kind = P2PMR_MR_HOST;
 	else if (device_bytes == length)
-		resp.kind = P2PMR_REG_DEVICE;
+		resp.kind = P2PMR_MR_DEVICE;
 	return ib_copy_to_udata(udata, &resp, resp.size);
 }

@@ -198,7 +198,7 @@ struct p2pmr_reg_attr {
 /**
  * struct p2pmr_mr_info - what has been registered
  * @size: of this struct
- * @kind: P2PMR_REG_HOST, _DEVICE or _MIXED; 0 if nobody told
+ * @kind: P2PMR_MR_HOST, _DEVICE or _MIXED; 0 if nobody told
  * @segments: contiguous pieces of it; 0 for host memory
  * @page_size: in bytes, of the RDMA device's table; 0 for host memory
  */

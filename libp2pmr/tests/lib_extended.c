@@ -58,14 +58,14 @@ static void tells_what_it_is(void **state)
 
 	mr = must_reg(device.pd, bar.bytes, WINDOW, P2PMR_REG_REQUIRE_DEVICE);
 	info = info_of(mr);
-	assert_int_equal(info.kind, P2PMR_REG_DEVICE);
+	assert_int_equal(info.kind, P2PMR_MR_DEVICE);
 	assert_int_equal(info.segments, 1);
 	assert_true(info.page_size >= PAGE);
 	assert_int_equal(p2pmr_dereg_mr(mr), 0);
 
 	mr = must_reg(device.pd, host.bytes, WINDOW, 0);
 	info = info_of(mr);
-	assert_int_equal(info.kind, P2PMR_REG_HOST);
+	assert_int_equal(info.kind, P2PMR_MR_HOST);
 	assert_int_equal(info.segments, 0);
 	assert_int_equal(info.page_size, 0);
 	assert_int_equal(p2pmr_dereg_mr(mr), 0);
@@ -145,7 +145,7 @@ static int register_bar_error(struct ibv_pd *pd, void *bytes, uint32_t flags)
 
 	if (!mr)
 		return errno;
-	assert_int_equal(info_of(mr).kind, P2PMR_REG_DEVICE);
+	assert_int_equal(info_of(mr).kind, P2PMR_MR_DEVICE);
 	assert_int_equal(p2pmr_dereg_mr(mr), 0);
 	return 0;
 }

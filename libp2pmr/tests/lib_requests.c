@@ -74,7 +74,7 @@ static void ground_open(struct ground *ground)
 	memset(&provider, 0, sizeof(provider));
 	provider.resp = (struct p2pmr_reg_mr_resp){
 		.size = sizeof(provider.resp),
-		.kind = P2PMR_REG_MIXED,
+		.kind = P2PMR_MR_MIXED,
 		.segments = 3,
 		.page_size = 65536,
 	};
@@ -150,7 +150,7 @@ static void answer_is_told(void **state)
 	ground_open(&ground);
 	mr = try_reg(&ground, 0);
 	assert_int_equal(p2pmr_mr_query(mr, &info), 0);
-	assert_int_equal(info.kind, P2PMR_REG_MIXED);
+	assert_int_equal(info.kind, P2PMR_MR_MIXED);
 	assert_int_equal(info.segments, 3);
 	assert_int_equal(info.page_size, 65536);
 	assert_int_equal(p2pmr_dereg_mr(mr), 0);

@@ -41,7 +41,7 @@ static void gives_an_mr(void **state)
 	assert_ptr_equal(to.mr->context, pair.device.context);
 	assert_int_equal(resp.size, sizeof(resp));
 	assert_int_equal(resp.kind,
-			 kind == HOST ? P2PMR_REG_HOST : P2PMR_REG_DEVICE);
+			 kind == HOST ? P2PMR_MR_HOST : P2PMR_MR_DEVICE);
 	exchange_checked(&pair, WRITE, (struct place){ &from, 0 },
 			 (struct place){ &to, 0 }, PAGE, PAGE, 1);
 	memory_release(&to);
