@@ -8,8 +8,10 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <infiniband/p2pmr.h>
@@ -65,17 +67,17 @@ static int read_text(const char *path, char *text, size_t size)
 	return 0;
 }
 
-/* From the function's table of resources: one line for each BAR. */
-static int memory_bar(const char *address, unsigned int bar, uint64_t *size,
-		      unsigned long long *flags)
+/*
+ * From the function's table of resources: one line for each BAR. A BAR smaller
+ * than a page may begin anywhere in it, and what is mapped is the page.
+ */
+static int look_up(const char *path, struct bar_file *file, unsigned int bar,
+		   unsigned long long *flags)
 {
-	char path[PATH_SIZE], table[TABLE_SIZE], *line = table;
+	char table[TABLE_SIZE], *line = table;
 	unsigned long long first, last;
-	int ret;
+	int ret = read_text(path, table, sizeof(table));
 
-	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource",
-		 address);
-	ret = read_text(path, table, sizeof(table));
 	if (ret == -ENOENT)
 		return -ENODEV;
 	if (ret)
@@ -88,8 +90,19 @@ static int memory_bar(const char *address, unsigned int bar, uint64_t *size,
 		return -ENXIO;
 	if (!(*flags & RESOURCE_MEMORY) || last <= first)
 		return -ENXIO;
-	*size = last - first + 1;
+	file->size = last - first + 1;
+	file->lead = first % sysconf(_SC_PAGESIZE);
 	return 0;
+}
+
+static int memory_bar(const char *address, struct bar_file *file,
+		      unsigned int bar, unsigned long long *flags)
+{
+	char path[PATH_SIZE];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%s/resource",
+		 address);
+	return look_up(path, file, bar, flags);
 }
 
 static bool has_driver(const char *address)
@@ -117,7 +130,7 @@ int bar_open_by_address(struct bar_file *file, const char *address,
 
 	if (bar >= BARS || !normalize(address, normal))
 		return -EINVAL;
-	ret = memory_bar(normal, bar, &file->size, &flags);
+	ret = memory_bar(normal, file, bar, &flags);
 	if (ret)
 		return ret;
 	if (wc && !(flags & RESOURCE_PREFETCHABLE))
@@ -166,20 +179,39 @@ static uint32_t caching_of_suffix(const char *rest, const char *wc)
 				: P2PMR_CACHING_WRITE_COMBINING;
 }
 
-/* sysfs: "resource2" or "resource2_wc", by whatever path it was opened. */
-static void look_at_resource(struct bar_file *file, off_t size)
+static bool is_in_sysfs(int fd)
+{
+	struct statfs facts;
+
+	return !fstatfs(fd, &facts) && facts.f_type == SYSFS_MAGIC;
+}
+
+/*
+ * sysfs: "resource2" or "resource2_wc", by whatever path it was opened, with
+ * the function's table beside it. Other files have nothing before their first
+ * byte, nor has a BAR that fills pages.
+ */
+static int look_at_resource(struct bar_file *file, off_t size)
 {
 	char link[PATH_SIZE], target[PATH_MAX];
+	unsigned long long flags;
 	unsigned int bar;
 	const char *name;
 	int end = 0;
 
 	file->size = size;
+	if (!is_in_sysfs(file->fd))
+		return 0;
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", file->fd);
 	/* Without /proc there is one to ask less. */
-	if (!follow(link, target, &name) && !strncmp(target, "/sys/", 5) &&
-	    sscanf(name, "resource%u%n", &bar, &end) == 1)
+	if (!follow(link, target, &name) &&
+	    sscanf(name, "resource%u%n", &bar, &end) == 1) {
 		file->caching = caching_of_suffix(name + end, "_wc");
+		strcpy(target + (name - target), "resource");
+		if (!look_up(target, file, bar, &flags))
+			return 0;
+	}
+	return size % sysconf(_SC_PAGESIZE) ? -EOPNOTSUPP : 0;
 }
 
 /* p2pmr_bar: a device named "0000:01:00.0-bar2" or "0000:01:00.0-bar2-wc". */
@@ -201,7 +233,7 @@ static int look_at_device(struct bar_file *file, dev_t number)
 	    bar >= BARS)
 		return 0;
 	file->caching = caching_of_suffix(name + end, "-wc");
-	return memory_bar(address, bar, &file->size, &flags);
+	return memory_bar(address, file, bar, &flags);
 }
 
 int bar_open_by_path(struct bar_file *file, const char *path, bool writable)
@@ -217,7 +249,7 @@ int bar_open_by_path(struct bar_file *file, const char *path, bool writable)
 	if (fstat(file->fd, &st))
 		ret = -errno;
 	else if (S_ISREG(st.st_mode))
-		look_at_resource(file, st.st_size);
+		ret = look_at_resource(file, st.st_size);
 	else if (S_ISCHR(st.st_mode))
 		ret = look_at_device(file, st.st_rdev);
 	if (ret)

@@ -13,6 +13,7 @@ struct bar_file {
 	int fd;
 	uint64_t size;	  /* of the BAR; 0 if nobody tells */
 	uint32_t caching; /* P2PMR_CACHING_* that it stands for */
+	uint32_t lead;	  /* bytes of its first page that come before it */
 	bool claimed;	  /* by a driver, so that sysfs may refuse to map */
 };
 

@@ -187,6 +187,9 @@ static bool is_cached(uint32_t caching)
 void p2pmr_copy_to(void *device, const void *source, size_t length,
 		   uint32_t caching)
 {
+	/* Of nothing, even where pointers are null. */
+	if (!length)
+		return;
 	if (caching == P2PMR_CACHING_WRITE_COMBINING) {
 		copy_to_combining(device, source, length, copy_best_stream());
 	} else if (is_cached(caching)) {
@@ -201,6 +204,8 @@ void p2pmr_copy_to(void *device, const void *source, size_t length,
 void p2pmr_copy_from(void *destination, const void *device, size_t length,
 		     uint32_t caching)
 {
+	if (!length)
+		return;
 	if (caching == P2PMR_CACHING_WRITE_COMBINING) {
 		copy_from_combining(destination, device, length,
 				    copy_best_stream());

@@ -11,6 +11,9 @@
 #include <stdint.h>
 #include <string.h>
 
+/* No struct will ever be longer: it is no size, then, but what lay there. */
+#define EXTENSIBLE_MAX 4096
+
 /*
  * Copies what the library knows and clears what the caller did not; `own` is
  * cleared if nothing is given.
@@ -26,6 +29,8 @@ static inline int extensible_take(void *own, size_t own_size, const void *given,
 	memcpy(&size, given, sizeof(size));
 	if (size < first_version_size)
 		return -EINVAL;
+	if (size > EXTENSIBLE_MAX)
+		return -E2BIG;
 	for (size_t i = own_size; i < size; i++)
 		if (((const uint8_t *)given)[i])
 			return -E2BIG;

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "mapping.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -14,10 +15,14 @@
 #include "extensible.h"
 #include "place.h"
 
+/* Of struct p2pmr_map_attr in version 0.1, which stays accepted. */
+#define SIZE_0_1 32
+static_assert(sizeof(struct p2pmr_map_attr) >= SIZE_0_1, "it only grows");
+
 static int take_attr(struct p2pmr_map_attr *own,
 		     const struct p2pmr_map_attr *given)
 {
-	int ret = extensible_take(own, sizeof(*own), given, sizeof(*own));
+	int ret = extensible_take(own, sizeof(*own), given, SIZE_0_1);
 
 	if (ret)
 		return ret;
@@ -32,9 +37,11 @@ static int take_attr(struct p2pmr_map_attr *own,
 
 /* Which bytes, once the file is known. */
 static int take_range(struct p2pmr_mapping *mapping, uint64_t *first,
-		      const struct p2pmr_map_attr *attr, uint64_t size)
+		      const struct p2pmr_map_attr *attr,
+		      const struct bar_file *file)
 {
 	uint64_t page = sysconf(_SC_PAGESIZE), length = attr->length, end;
+	uint64_t size = file->size;
 
 	if (size && attr->offset >= size)
 		return -ERANGE;
@@ -45,7 +52,9 @@ static int take_range(struct p2pmr_mapping *mapping, uint64_t *first,
 	if (__builtin_add_overflow(attr->offset, length, &end) ||
 	    end > INT64_MAX || (size && end > size))
 		return -ERANGE;
-	*first = attr->offset & -page;
+	/* The file's offsets count from the beginning of the BAR's page. */
+	*first = (file->lead + attr->offset) & -page;
+	end += file->lead;
 	mapping->length = length;
 	mapping->pages_length = ((end + page - 1) & -page) - *first;
 	mapping->writable = !(attr->flags & P2PMR_MAP_READ_ONLY);
@@ -88,7 +97,7 @@ static int map(struct p2pmr_mapping *mapping, const struct bar_file *file,
 	       const struct p2pmr_map_attr *attr)
 {
 	uint64_t first;
-	int ret = take_range(mapping, &first, attr, file->size);
+	int ret = take_range(mapping, &first, attr, file);
 
 	if (ret)
 		return ret;
@@ -98,7 +107,8 @@ static int map(struct p2pmr_mapping *mapping, const struct bar_file *file,
 	if (mapping->pages == MAP_FAILED)
 		/* The kernel does not say that the driver is the reason. */
 		return errno == EINVAL && file->claimed ? -EBUSY : -errno;
-	mapping->address = (uint8_t *)mapping->pages + (attr->offset - first);
+	mapping->address =
+		(uint8_t *)mapping->pages + (file->lead + attr->offset - first);
 	ret = take_caching(mapping, file->caching, attr->caching);
 	if (ret)
 		munmap(mapping->pages, mapping->pages_length);

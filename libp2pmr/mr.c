@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* Registration: by the extended request where that is possible, else plain. */
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -16,6 +17,12 @@
 #define ALL_FLAGS \
 	(P2PMR_REG_REQUIRE_DEVICE | P2PMR_REG_REGISTER_BAR | P2PMR_REG_EVENTFD)
 
+/* Of the structs in version 0.1, which stay accepted; they only grow. */
+#define ATTR_SIZE_0_1 24
+#define INFO_SIZE_0_1 16
+static_assert(sizeof(struct p2pmr_reg_attr) >= ATTR_SIZE_0_1, "");
+static_assert(sizeof(struct p2pmr_mr_info) >= INFO_SIZE_0_1, "");
+
 struct p2pmr_mr {
 	struct ibv_mr *verbs;
 	struct p2pmr_reg_mr_resp resp; /* size 0: nobody told */
@@ -25,7 +32,7 @@ struct p2pmr_mr {
 static int take_attr(struct p2pmr_reg_attr *own,
 		     const struct p2pmr_reg_attr *given)
 {
-	int ret = extensible_take(own, sizeof(*own), given, sizeof(*own));
+	int ret = extensible_take(own, sizeof(*own), given, ATTR_SIZE_0_1);
 
 	if (ret)
 		return ret;
@@ -150,7 +157,10 @@ int p2pmr_mr_revoked(const struct p2pmr_mr *mr)
 	do
 		n = poll(&p, 1, 0);
 	while (n < 0 && errno == EINTR);
-	return n < 0 ? -errno : n;
+	if (n < 0)
+		return -errno;
+	/* Who has closed the descriptor has learned nothing of the MR. */
+	return p.revents & POLLNVAL ? -EBADF : n;
 }
 
 int p2pmr_mr_query(const struct p2pmr_mr *mr, struct p2pmr_mr_info *info)
@@ -163,10 +173,12 @@ int p2pmr_mr_query(const struct p2pmr_mr *mr, struct p2pmr_mr_info *info)
 	};
 	uint32_t size = info->size;
 
-	if (size < sizeof(known))
+	if (size < INFO_SIZE_0_1)
 		return -EINVAL;
+	if (size > EXTENSIBLE_MAX)
+		return -E2BIG;
 	/* What a later header has beside that is nothing to this library. */
 	memset(info, 0, size);
-	memcpy(info, &known, sizeof(known));
+	memcpy(info, &known, size < sizeof(known) ? size : sizeof(known));
 	return 0;
 }

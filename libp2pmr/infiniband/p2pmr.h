@@ -5,7 +5,8 @@
  *
  * Linking to the library is all it takes to get p2pmr's provider for soft-RoCE
  * devices, if it is installed and fits libibverbs; IBV_DRIVERS and RDMAV_DRIVERS
- * have the last word. Without it the stock provider serves.
+ * have the last word. Without it the stock provider serves. Who loads the library
+ * by dlopen() does so before ibv_get_device_list(), and not beside it.
  *
  * Calls return 0 or a negative errno, or a pointer or NULL with errno. Structs
  * that a caller fills in or gives room for begin with their size, sizeof(struct
@@ -91,7 +92,8 @@ struct p2pmr_mapping *p2pmr_map_bar(const char *address, unsigned int bar,
  * The same by a file that gives a BAR to mmap(): sysfs resourceN or
  * resourceN_wc, one in /dev/p2pmr_bar, any other whose offsets are those of the
  * memory. If the file does not tell its size, attr must give the length
- * (EINVAL).
+ * (EINVAL). EOPNOTSUPP also for a BAR of less than a page if the system does not
+ * tell where in it it begins.
  */
 struct p2pmr_mapping *p2pmr_map_file(const char *path,
 				     const struct p2pmr_map_attr *attr);
@@ -240,12 +242,15 @@ struct ibv_mr *p2pmr_mr_verbs(const struct p2pmr_mr *mr);
  */
 int p2pmr_mr_fd(const struct p2pmr_mr *mr);
 
-/* 1 if the MR has been revoked, 0 if not. Errors as p2pmr_mr_fd(). */
+/*
+ * 1 if the MR has been revoked, 0 if not. ENOENT as p2pmr_mr_fd(); EBADF if
+ * somebody has closed the descriptor.
+ */
 int p2pmr_mr_revoked(const struct p2pmr_mr *mr);
 
 /*
  * Fills in what the caller's struct has room for, by its size; EINVAL if it is
- * smaller than that of version 0.1.
+ * smaller than that of version 0.1, E2BIG if it is beyond reason.
  */
 int p2pmr_mr_query(const struct p2pmr_mr *mr, struct p2pmr_mr_info *info);
 

@@ -263,6 +263,17 @@ static void streams_only_where_combined(void **state)
 			&(way)),                                           \
 		TEST_OF(COPY_TEST("long-" name), long_copies, &(way))
 
+/* There is nothing to point to. */
+static void of_nothing(void **state)
+{
+	(void)state;
+	for (uint32_t caching = P2PMR_CACHING_UNKNOWN;
+	     caching <= P2PMR_CACHING_WRITE_BACK; caching++) {
+		p2pmr_copy_to(NULL, NULL, 0, caching);
+		p2pmr_copy_from(NULL, NULL, 0, caching);
+	}
+}
+
 static const struct test tests[] = {
 	EVERY("plain", way_plain),
 	EVERY("no-stream", way_no_stream),
@@ -274,6 +285,7 @@ static const struct test tests[] = {
 	TEST_OF(COPY_TEST("long-write-through"), long_copies, &way_through),
 	TEST_OF(COPY_TEST("long-write-protected"), long_copies, &way_protected),
 	TEST_OF(COPY_TEST("long-unknown"), long_copies, &way_unknown),
+	TEST(COPY_TEST("of-nothing"), of_nothing),
 	/* The sanitizers' own instructions are too many to step through. */
 	TEST(COPY_TEST("streams-only-where-combined"),
 	     streams_only_where_combined),

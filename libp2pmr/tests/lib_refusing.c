@@ -82,6 +82,11 @@ static void bad_attributes(void **state)
 			&(struct p2pmr_map_attr){
 				.size = sizeof(struct p2pmr_map_attr) - 1 }),
 		EINVAL);
+	/* Forgotten, so that it is what lay there. */
+	assert_refused(
+		p2pmr_map_bar(address, 2,
+			      &(struct p2pmr_map_attr){ .size = 0xdeadbeef }),
+		E2BIG);
 	/* Of a later library's struct, what is zero means nothing. */
 	mapping = must_map(2, &larger.attr);
 	assert_int_equal(p2pmr_unmap(mapping), 0);

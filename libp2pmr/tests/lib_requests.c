@@ -153,6 +153,10 @@ static void answer_is_told(void **state)
 	assert_int_equal(info.kind, P2PMR_MR_MIXED);
 	assert_int_equal(info.segments, 3);
 	assert_int_equal(info.page_size, 65536);
+	info.size = 15;
+	assert_int_equal(p2pmr_mr_query(mr, &info), -EINVAL);
+	info.size = UINT32_MAX;
+	assert_int_equal(p2pmr_mr_query(mr, &info), -E2BIG);
 	assert_int_equal(p2pmr_dereg_mr(mr), 0);
 	ground_close(&ground);
 }
@@ -162,6 +166,7 @@ static void descriptor_tells_of_revocation(void **state)
 	struct ground ground;
 	struct p2pmr_mr *mr;
 	struct pollfd p;
+	int copy;
 
 	(void)state;
 	ground_open(&ground);
@@ -173,6 +178,12 @@ static void descriptor_tells_of_revocation(void **state)
 	assert_int_equal(poll(&p, 1, 0), 1);
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(p2pmr_mr_revoked(mr), 1);
+	/* Closed by mistake, it tells nothing. */
+	copy = dup(p2pmr_mr_fd(mr));
+	assert_int_equal(close(p2pmr_mr_fd(mr)), 0);
+	assert_int_equal(p2pmr_mr_revoked(mr), -EBADF);
+	assert_int_equal(dup2(copy, p2pmr_mr_fd(mr)), p2pmr_mr_fd(mr));
+	assert_int_equal(close(copy), 0);
 	assert_int_equal(p2pmr_dereg_mr(mr), 0);
 	ground_close(&ground);
 }
