@@ -56,15 +56,16 @@ static struct rdma_cm_id *endpoint(char *address, char *port, int flags)
 
 static void wait_for_the_end(struct rdma_cm_id *id)
 {
+	/* A quick writer has gone before it was known to be connected. */
+	enum rdma_cm_event_type type = id->event->event;
 	struct rdma_cm_event *event;
-	enum rdma_cm_event_type type;
 
-	do {
+	while (type != RDMA_CM_EVENT_DISCONNECTED) {
 		if (rdma_get_cm_event(id->channel, &event))
 			die("rdma_get_cm_event");
 		type = event->event;
 		rdma_ack_cm_event(event);
-	} while (type != RDMA_CM_EVENT_DISCONNECTED);
+	}
 }
 
 static void give_away(struct rdma_cm_id *listener, const char *function,
@@ -72,13 +73,12 @@ static void give_away(struct rdma_cm_id *listener, const char *function,
 {
 	struct p2pmr_map_attr attr = { .size = sizeof(attr), .length = 4096 };
 	struct rdma_conn_param param = { .responder_resources = 1 };
-	struct p2pmr_mapping *mapping;
+	struct p2pmr_mapping *mapping = p2pmr_map_bar(function, bar, &attr);
 	struct window window;
 	struct rdma_cm_id *id;
 	struct p2pmr_mr *mr;
 	char message[65] = "";
 
-	mapping = p2pmr_map_bar(function, bar, &attr);
 	if (!mapping)
 		die("p2pmr_map_bar");
 	if (rdma_listen(listener, 1) || rdma_get_request(listener, &id))

@@ -23,9 +23,9 @@ def function():
 
 
 @contextmanager
-def example(name, *arguments):
+def example(name, *arguments, **environment):
     """Starts one; it is gone afterwards, whatever happens."""
-    with subprocess.Popen([FOLDER / name, *arguments], text=True,
+    with subprocess.Popen([FOLDER / name, *arguments], text=True, env=os.environ | environment,
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         try:
             yield process
@@ -45,20 +45,35 @@ def ended_well(process):
     assert process.wait(SECONDS) == 0, process.returncode
 
 
-def example_remote_write():
+@contextmanager
+def written(message, **environment):
+    """The message is on its way; the server, to see what comes of it."""
     hostport.fill(0, 0, 4096, 0)
-    message = "straight into the device"
-    with example("remote_write", ADDRESS, PORT, function().name, "2") as server:
+    with example("remote_write", ADDRESS, PORT, function().name, "2", **environment) as server:
         for _ in range(SECONDS):
             # The server may not listen yet.
-            if subprocess.run([FOLDER / "remote_write", ADDRESS, PORT, message],
-                              check=False).returncode == 0:
-                break
+            client = subprocess.Popen([FOLDER / "remote_write", ADDRESS, PORT, message])
+            try:
+                if client.wait(SECONDS) == 0:
+                    break
+            finally:
+                client.kill()
             assert server.poll() is None, "the server has ended"
             time.sleep(1)
+        yield server
         expect_line(server, f"^{message}$")
         ended_well(server)
     assert hostport.read(0, 0, 64) == message.encode().ljust(64, b"\0")
+
+
+def example_remote_write():
+    with written("straight into the device"):
+        pass
+
+
+def example_remote_write_in_a_hurry():
+    with written("and gone", LD_PRELOAD=str(FOLDER / "hurry.so")) as server:
+        expect_line(server, "^not told of the connection$")
 
 
 def bring_back():
@@ -87,9 +102,9 @@ def example_revocation():
 
 
 # Those that are installed: one of them takes the provider.
-TESTS = {"lib/" + test.__name__.replace("_", "-"): test for test in (
-    example_remote_write, example_revocation)
-         if (FOLDER / test.__name__.removeprefix("example_")).exists()}
+TESTS = {"lib/" + test.__name__.replace("_", "-"): test for program, test in (
+    ("remote_write", example_remote_write), ("remote_write", example_remote_write_in_a_hurry),
+    ("revocation", example_revocation)) if (FOLDER / program).exists()}
 
 
 def main():
