@@ -2,7 +2,6 @@
 /* Device memory as an object of libibverbs: a part of the pool, mapped. */
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include "dm_pool.h"
@@ -11,7 +10,6 @@
 struct p2pmr_dm {
 	struct ibv_dm dm;
 	struct p2pmr_dm_range range;
-	uint8_t *bytes;
 	uint64_t length;
 	atomic_int users; /* MRs */
 };
@@ -50,9 +48,9 @@ static int memcpy_to_dm(struct ibv_dm *ibdm, uint64_t offset, const void *host,
 
 		memcpy(&word, from, piece);
 		if (piece == 8)
-			*(volatile uint64_t *)(dm->bytes + offset) = word;
+			*(volatile uint64_t *)(dm->range.bytes + offset) = word;
 		else
-			*(volatile uint32_t *)(dm->bytes + offset) = word;
+			*(volatile uint32_t *)(dm->range.bytes + offset) = word;
 		offset += piece;
 		from += piece;
 		length -= piece;
@@ -77,9 +75,9 @@ static int memcpy_from_dm(void *host, struct ibv_dm *ibdm, uint64_t offset,
 		uint64_t word;
 
 		if (piece == 8)
-			word = *(volatile uint64_t *)(dm->bytes + offset);
+			word = *(volatile uint64_t *)(dm->range.bytes + offset);
 		else
-			word = *(volatile uint32_t *)(dm->bytes + offset);
+			word = *(volatile uint32_t *)(dm->range.bytes + offset);
 		memcpy(to, &word, piece);
 		offset += piece;
 		to += piece;
@@ -109,26 +107,16 @@ struct ibv_dm *p2pmr_alloc_dm(struct ibv_context *context,
 		return NULL;
 	error = p2pmr_dm_pool_take(attr->length, 1ull << attr->log_align_req,
 				   &dm->range);
-	if (error)
-		goto err_free;
-	dm->bytes = mmap(NULL, dm->range.size, PROT_READ | PROT_WRITE,
-			 MAP_SHARED, dm->range.fd, dm->range.start);
-	if (dm->bytes == MAP_FAILED) {
-		error = errno;
-		goto err_give_back;
+	if (error) {
+		free(dm);
+		errno = error;
+		return NULL;
 	}
 	dm->length = attr->length;
 	dm->dm.context = context;
 	dm->dm.memcpy_to_dm = memcpy_to_dm;
 	dm->dm.memcpy_from_dm = memcpy_from_dm;
 	return &dm->dm;
-
-err_give_back:
-	p2pmr_dm_pool_give_back(&dm->range);
-err_free:
-	free(dm);
-	errno = error;
-	return NULL;
 }
 
 int p2pmr_free_dm(struct ibv_dm *ibdm)
@@ -137,7 +125,6 @@ int p2pmr_free_dm(struct ibv_dm *ibdm)
 
 	if (atomic_load(&dm->users))
 		return EBUSY;
-	munmap(dm->bytes, dm->range.size);
 	p2pmr_dm_pool_give_back(&dm->range);
 	free(dm);
 	return 0;
@@ -157,7 +144,7 @@ static int check_reg(const struct p2pmr_dm *dm, uint64_t offset, size_t length,
 {
 	if (!(access & IBV_ACCESS_ZERO_BASED) || !is_inside(dm, offset, length))
 		return EINVAL;
-	if ((uintptr_t)(dm->bytes + offset) % sysconf(_SC_PAGESIZE))
+	if ((uintptr_t)(dm->range.bytes + offset) % sysconf(_SC_PAGESIZE))
 		return EOPNOTSUPP;
 	return 0;
 }
@@ -167,7 +154,7 @@ struct ibv_mr *p2pmr_reg_dm_mr(struct ibv_pd *pd, struct ibv_dm *ibdm,
 			       unsigned int access)
 {
 	struct p2pmr_dm *dm = to_dm(ibdm);
-	uint8_t *start = dm->bytes + offset;
+	uint8_t *start = dm->range.bytes + offset;
 	size_t registered = length;
 	struct ibv_mr *mr;
 
@@ -176,7 +163,7 @@ struct ibv_mr *p2pmr_reg_dm_mr(struct ibv_pd *pd, struct ibv_dm *ibdm,
 		return NULL;
 	/* The kernel has no MR of nothing: a word that nobody may write to. */
 	if (!length) {
-		start = dm->bytes;
+		start = dm->range.bytes;
 		registered = sizeof(uint32_t);
 		access = 0;
 	}

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-/* Who has which part of the pool of device memory, see dm_pool.h. */
+/* Finding the pool of device memory, and room in it, see dm_pool.h. */
 #include "dm_pool.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,7 +39,17 @@ static bool parse_number(const char *text, off_t *number)
 	return true;
 }
 
-/* Addresses of PCI functions have colons, so the last part of the path counts. */
+/* Where the offset begins: of folders and addresses of PCI functions no colon counts. */
+static char *skip_file(char *path)
+{
+	char *slash = strrchr(path, '/');
+	char *name = slash ? slash + 1 : path;
+	int address = 0;
+
+	sscanf(name, "%*x:%*x:%*x.%*x%n", &address);
+	return strchr(name + address, ':');
+}
+
 static int parse(struct pool *pool)
 {
 	const char *text = secure_getenv(VARIABLE);
@@ -49,8 +61,7 @@ static int parse(struct pool *pool)
 	if (strlen(text) >= sizeof(pool->path))
 		return ENAMETOOLONG;
 	strcpy(pool->path, text);
-	offset = strrchr(pool->path, '/');
-	offset = strchr(offset ? offset : pool->path, ':');
+	offset = skip_file(pool->path);
 	if (!offset)
 		return 0;
 	*offset++ = '\0';
@@ -104,81 +115,81 @@ uint64_t p2pmr_dm_pool_size(void)
 	return pool.end - pool.start;
 }
 
-static struct flock lock_of(off_t start, off_t size)
-{
-	struct flock lock = {
-		.l_type = F_WRLCK,
-		.l_whence = SEEK_SET,
-		.l_start = start,
-		.l_len = size,
-	};
-
-	return lock;
-}
-
 /* First fit: from what is in the way on to where that ends. */
-static int find_place(const struct pool *pool, int fd, off_t size,
+static int find_place(const struct pool *pool,
+		      const struct p2pmr_dm_space *space, off_t size,
 		      off_t alignment, off_t *start)
 {
-	struct flock lock;
 	off_t at = pool->start;
+	int error;
 
-	for (;;) {
+	do {
 		at = (at + alignment - 1) & -alignment;
 		if (at > pool->end || size > pool->end - at)
 			return ENOMEM;
-		lock = lock_of(at, size);
-		if (!fcntl(fd, F_OFD_SETLK, &lock)) {
-			*start = at;
-			return 0;
-		}
-		if (errno != EAGAIN && errno != EACCES)
-			return errno;
-		lock = lock_of(at, size);
-		if (fcntl(fd, F_OFD_GETLK, &lock))
-			return errno;
-		/* Given back in between: the same place again. */
-		if (lock.l_type == F_UNLCK)
-			continue;
-		if (!lock.l_len)
-			return ENOMEM;
-		at = lock.l_start + lock.l_len;
-	}
+		*start = at;
+		error = p2pmr_dm_space_take(space, at, size, &at);
+	} while (error == EAGAIN && at > *start);
+	return error == EAGAIN ? ENOMEM : error;
+}
+
+static int map(struct p2pmr_dm_range *range, int fd)
+{
+	int error;
+
+	range->bytes = mmap(NULL, range->size, PROT_READ | PROT_WRITE,
+			    MAP_SHARED, fd, range->start);
+	if (range->bytes == MAP_FAILED)
+		return errno;
+	error = p2pmr_dm_space_check(&range->space, range->start, range->bytes,
+				     range->size);
+	if (error)
+		munmap(range->bytes, range->size);
+	return error;
+}
+
+static int take(const struct pool *pool, int fd, uint64_t length,
+		uint64_t alignment, struct p2pmr_dm_range *range)
+{
+	uint64_t page = page_size();
+	int error;
+
+	if (alignment < page)
+		alignment = page;
+	if (length > (uint64_t)(pool->end - pool->start) ||
+	    alignment > (uint64_t)pool->end)
+		return ENOMEM;
+	range->size = (length + page - 1) & -page;
+	error = p2pmr_dm_space_open(&range->space, fd, pool->start);
+	if (error)
+		return error;
+	error = find_place(pool, &range->space, range->size, alignment,
+			   &range->start);
+	if (!error)
+		error = map(range, fd);
+	if (error)
+		close(range->space.fd);
+	return error;
 }
 
 int p2pmr_dm_pool_take(uint64_t length, uint64_t alignment,
 		       struct p2pmr_dm_range *range)
 {
-	uint64_t page = page_size();
 	struct pool pool;
-	int error;
+	int fd, error;
 
 	if (!length)
 		return EINVAL;
-	error = open_pool(&pool, &range->fd);
+	error = open_pool(&pool, &fd);
 	if (error)
 		return error;
-	if (alignment < page)
-		alignment = page;
-	if (length > (uint64_t)(pool.end - pool.start) ||
-	    alignment > (uint64_t)pool.end) {
-		error = ENOMEM;
-	} else {
-		range->size = (length + page - 1) & -page;
-		error = find_place(&pool, range->fd, range->size, alignment,
-				   &range->start);
-	}
-	if (error)
-		close(range->fd);
+	error = take(&pool, fd, length, alignment, range);
+	close(fd);
 	return error;
 }
 
 void p2pmr_dm_pool_give_back(struct p2pmr_dm_range *range)
 {
-	struct flock lock = lock_of(range->start, range->size);
-
-	/* A child that has been forked meanwhile holds the open file too. */
-	lock.l_type = F_UNLCK;
-	fcntl(range->fd, F_OFD_SETLK, &lock);
-	close(range->fd);
+	munmap(range->bytes, range->size);
+	p2pmr_dm_space_give_back(&range->space, range->start, range->size);
 }

@@ -2,18 +2,18 @@
 /*
  * The pool of device memory: a part of a BAR, named by the user in
  * P2PMR_DM_BAR=FILE[:OFFSET[:LENGTH]], and shared by all processes that name
- * it. The file itself says what is taken, by a lock on the range.
+ * it, or another file of the same BAR.
  */
 #ifndef P2PMR_DM_POOL_H
 #define P2PMR_DM_POOL_H
 
-#include <stdint.h>
-#include <sys/types.h>
+#include "dm_space.h"
 
-/* A taken part of the pool; it is given back when the file is closed. */
+/* A taken part of the pool, mapped. */
 struct p2pmr_dm_range {
-	int fd;
+	struct p2pmr_dm_space space;
 	off_t start; /* in the file */
+	uint8_t *bytes;
 	size_t size; /* whole pages */
 };
 
