@@ -168,6 +168,10 @@ static const char *wrong_with(const struct p2pmr_piece *piece,
 		return "extent reaches beyond what was asked for";
 	if (addr > iomem_resource.end || len - 1 > iomem_resource.end - addr)
 		return "extent is not at a physical address";
+	/* Neither ioremap() nor dma_map_resource() takes it, and both warn. */
+	if (region_intersects(addr, len, IORESOURCE_SYSTEM_RAM,
+			      IORES_DESC_NONE) != REGION_DISJOINT)
+		return "extent has system RAM in it";
 	if (piece->told && offset_in_page(user))
 		return "extent begins inside a page";
 	if (offset_in_page(addr) != offset_in_page(user))
@@ -189,8 +193,8 @@ static bool continues(const struct p2pmr_segment *seg,
 /**
  * p2pmr_add_extent() - an exporter says where a part of the memory is
  * @map: as passed to @p2p_map
- * @addr: CPU physical address, with the same offset in its page as the user
- *	address
+ * @addr: CPU physical address of device memory, with the same offset in its page
+ *	as the user address
  * @len: in bytes
  * @kaddr: a kernel mapping of it, with the same offset in its page and the
  *	cache attributes @map->prot, that the exporter keeps until @p2p_unmap, or

@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -14,6 +15,7 @@
 #include "host.h"
 #include "runner.h"
 #include "system.h"
+#include "watch.h"
 
 #define WINDOW	   (8 * PAGE)
 #define READ_WRITE (PROT_READ | PROT_WRITE)
@@ -223,12 +225,14 @@ static void assert_refused(int fd, const void *bytes, size_t length, bool write,
 
 static void refused(void **state)
 {
+	char reason[REASON_SIZE], *text;
 	struct memory bar;
 	void *readable;
 	int fd;
 
 	(void)state;
 	engine_load();
+	trace_start();
 	memory_map(&bar, BAR, WINDOW);
 	readable = bar_mmap(BAR, NULL, WINDOW, PROT_READ, MAP_SHARED, 0);
 	assert_true(readable != MAP_FAILED);
@@ -245,6 +249,13 @@ static void refused(void **state)
 	close(fd);
 	memory_release(&bar);
 	engine_unload();
+
+	text = trace_end();
+	for (size_t i = 0; i < 2; i++) {
+		refusal_reason(text, i, reason);
+		assert_non_null(strstr(reason, "range is for reading only"));
+	}
+	free(text);
 }
 
 /*
@@ -257,6 +268,7 @@ static void refused_unreachable(void **state)
 	struct edu_map map = { .direction = EDU_BOTH_WAYS,
 			       .write = true,
 			       .mask_bits = 20 };
+	char reason[REASON_SIZE], *text;
 	struct memory memory;
 	size_t size = bar_size(BAR);
 	int fd;
@@ -269,12 +281,17 @@ static void refused_unreachable(void **state)
 			     MAP_SHARED | MAP_FIXED, 0) != MAP_FAILED);
 	fd = engine_open();
 	map.address = (uintptr_t)memory.bytes;
+	trace_start();
 	for (int i = 0; i < 300; i++) {
 		map.length = PAGE + size;
 		assert_int_equal(ioctl(fd, EDU_MAP, &map), -1);
 		assert_int_equal(errno, EIO);
 		assert_int_equal(ranges_of(getpid(), NULL), 0);
 	}
+	text = trace_end();
+	refusal_reason(text, 0, reason);
+	assert_non_null(strstr(reason, "gets no DMA address"));
+	free(text);
 	map.length = PAGE + most / 4;
 	assert_int_equal(ioctl(fd, EDU_MAP, &map), 0);
 	close(fd);

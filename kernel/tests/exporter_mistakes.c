@@ -21,10 +21,12 @@
 #define MAX_EXTENTS 3
 #define ASKED	    (2 * PAGE)
 #define NOWHERE	    (-PAGE) /* as an address: the last page there could be */
+#define RAM	    (-2 * PAGE)
+#define RAM_AT	    0x100000 /* on every machine that ever was a PC */
 #define KADDR	    0xffff888000000000ul
 
 struct extent {
-	uint64_t offset; /* in the BAR, or NOWHERE */
+	uint64_t offset; /* in the BAR, or NOWHERE, or RAM */
 	uint64_t length;
 	uint64_t kaddr;
 };
@@ -58,6 +60,8 @@ static const struct mistake {
 	  3 },
 	{ "not at a physical address", EIO, 0, { { NOWHERE, ASKED, 0 } }, 1 },
 	{ "not at a physical address", EIO, 0, { { NOWHERE, PAGE, 0 } }, 1 },
+	{ "system RAM", EIO, 0, { { RAM, ASKED, 0 } }, 1 },
+	{ "system RAM", EIO, 0, { { 0, PAGE, 0 }, { RAM, PAGE, KADDR } }, 2 },
 	{ "end before what was asked", EIO, 0, { { 0, ASKED - 1, 0 } }, 1 },
 	{ "end before what was asked", EIO, 0, { { 0, 0, 0 } }, 0 },
 	{ "begins inside a page",
@@ -81,6 +85,18 @@ static const struct mistake {
 	  1 },
 };
 
+static uint64_t address(uint64_t offset, uint64_t bar)
+{
+	switch (offset) {
+	case NOWHERE:
+		return NOWHERE;
+	case RAM:
+		return RAM_AT;
+	default:
+		return bar + offset;
+	}
+}
+
 static void answer(const struct mistake *m, unsigned int clear)
 {
 	char line[256];
@@ -93,9 +109,7 @@ static void answer(const struct mistake *m, unsigned int clear)
 		const struct extent *e = &m->extents[i];
 
 		at += snprintf(line + at, sizeof(line) - at, " %lx %lx %lx",
-			       e->offset == NOWHERE ? NOWHERE
-						    : first + e->offset,
-			       e->length, e->kaddr);
+			       address(e->offset, first), e->length, e->kaddr);
 	}
 	exporter_do("%s\n", line);
 }

@@ -7,9 +7,11 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "child.h"
 #include "modules.h"
 #include "revoked.h"
 #include "runner.h"
+#include "system.h"
 #include "uverbs.h"
 
 /* 0 and the new keys, or the kernel's errno. */
@@ -175,10 +177,68 @@ static void no_more_than_the_mapping(void **state)
 	scene_close(&scene);
 }
 
+/* As nobody: uverbs takes commands only from who has opened the device. */
+static void change_at_the_limit(int socket, void *argument)
+{
+	struct device device;
+	struct memory bar;
+	struct keys keys;
+	char word;
+	int error;
+
+	(void)argument;
+	memory_map(&bar, BAR, WINDOW);
+	become(NOBODY);
+	device_open(&device);
+	bar.mr = must_register(device.pd, bar.bytes, WINDOW, ACCESS_ALL);
+	error = rereg(bar.mr, IBV_REREG_MR_CHANGE_ACCESS, device.pd, bar.bytes,
+		      WINDOW, IBV_ACCESS_REMOTE_READ, &keys);
+	send_message(socket, &error, sizeof(error));
+	receive_message(socket, &word, sizeof(word));
+	memory_release(&bar);
+	device_close(&device);
+}
+
+/* Both regions count until the former is gone: a refusal leaves it as it was. */
+static void at_the_limit(void **state)
+{
+	static const char *const limits[] = { "1", "2" };
+	char before[PARAMETER_SIZE];
+	struct child child;
+	struct scene scene;
+	unsigned int live[2];
+	int errors[2];
+	char word = 0;
+	bool there;
+
+	(void)state;
+	scene_open(&scene, BAR);
+	there = driver_has_rereg(&scene);
+	memory_release(&scene.bar);
+	scene_close(&scene);
+	assert_int_equal(module_set(CORE_MODULE, "user_max_ranges", "0",
+				    before),
+			 0);
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		module_set(CORE_MODULE, "user_max_ranges", limits[i], NULL);
+		child_start(&child, change_at_the_limit, NULL);
+		receive_message(child.socket, &errors[i], sizeof(errors[i]));
+		live[i] = ranges_of(child.pid, "live");
+		send_message(child.socket, &word, sizeof(word));
+		child_finish(&child);
+	}
+	module_set(CORE_MODULE, "user_max_ranges", before, NULL);
+	assert_int_equal(live[0], 1);
+	assert_int_equal(live[1], 1);
+	assert_int_equal(errors[0], there ? EDQUOT : EOPNOTSUPP);
+	assert_int_equal(errors[1], there ? 0 : EOPNOTSUPP);
+}
+
 static const struct test tests[] = {
 	TEST("verbs/rereg-other-rights", other_rights),
 	TEST("verbs/rereg-other-memory", other_memory),
 	TEST("verbs/rereg-other-pd", other_pd),
+	TEST("verbs/rereg-at-the-limit", at_the_limit),
 	TEST("verbs/rereg-no-more-than-the-mapping", no_more_than_the_mapping),
 };
 
