@@ -3,8 +3,8 @@
  * The commands whose request or answer has a part of soft-RoCE's or of
  * p2pmr's behind that of uverbs.
  */
-#ifndef P2PMR_ABI_H
-#define P2PMR_ABI_H
+#ifndef P2PMR_COMMANDS_H
+#define P2PMR_COMMANDS_H
 
 #include <infiniband/kern-abi.h>
 #include <kernel-abi/p2pmr-verbs-abi.h>

@@ -18,6 +18,7 @@ struct ibv_ah *p2pmr_create_ah(struct ibv_pd *pd, struct ibv_ah_attr *attr)
 				  sizeof(resp));
 	if (error)
 		goto err_free;
+	ah->ah.pd = pd;
 	ah->number = resp.ah_num;
 	/* A kernel before 5.15 wants the whole address in every send. */
 	if (!ah->number) {
@@ -25,6 +26,7 @@ struct ibv_ah *p2pmr_create_ah(struct ibv_pd *pd, struct ibv_ah_attr *attr)
 		error = EPROTONOSUPPORT;
 		goto err_free;
 	}
+	p2pmr_pd_hold(pd);
 	return &ah->ah;
 
 err_free:
@@ -39,6 +41,7 @@ int p2pmr_destroy_ah(struct ibv_ah *ah)
 
 	if (error)
 		return error;
+	p2pmr_pd_release(ah->pd);
 	free(to_ah(ah));
 	return 0;
 }

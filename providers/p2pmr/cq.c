@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-/* Completion queues: making, resizing, destroying. Polling is in poll.c. */
+/*
+ * Completion queues: making and destroying, which QPs they serve, and taking
+ * out what a QP has left. Polling is in poll.c.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,8 +54,13 @@ static struct p2pmr_cq *create(struct ibv_context *context,
 	if (error)
 		goto err_destroy;
 	p2pmr_lock_init(&cq->lock, is_shared(attr));
-	pthread_mutex_init(&cq->senders_lock, NULL);
+	pthread_mutex_init(&cq->members_lock, NULL);
 	list_head_init(&cq->senders);
+	list_head_init(&cq->receivers);
+	if (attr->comp_mask & IBV_CQ_INIT_ATTR_MASK_PD) {
+		cq->domain = attr->parent_domain;
+		p2pmr_pd_hold(cq->domain);
+	}
 	return cq;
 
 err_destroy:
@@ -88,97 +96,81 @@ struct ibv_cq_ex *p2pmr_create_cq_ex(struct ibv_context *context,
 	return &cq->verbs.cq_ex;
 }
 
-void p2pmr_cq_add_sender(struct ibv_cq *ibcq, struct p2pmr_qp *qp)
+/* A QP is on the lists of its CQs while the kernel has it. */
+static void change_list(struct ibv_cq *ibcq, struct list_head *list,
+			struct list_node *node, bool add)
 {
 	struct p2pmr_cq *cq = to_cq(ibcq);
 
-	pthread_mutex_lock(&cq->senders_lock);
-	list_add(&cq->senders, &qp->sender);
-	pthread_mutex_unlock(&cq->senders_lock);
+	pthread_mutex_lock(&cq->members_lock);
+	if (add)
+		list_add(list, node);
+	else
+		list_del(node);
+	pthread_mutex_unlock(&cq->members_lock);
 }
 
-void p2pmr_cq_remove_sender(struct ibv_cq *ibcq, struct p2pmr_qp *qp)
+static void change_membership(struct p2pmr_qp *qp, bool add)
 {
-	struct p2pmr_cq *cq = to_cq(ibcq);
+	struct ibv_qp *ibqp = &qp->verbs.qp;
 
-	pthread_mutex_lock(&cq->senders_lock);
-	list_del(&qp->sender);
-	pthread_mutex_unlock(&cq->senders_lock);
+	change_list(ibqp->send_cq, &to_cq(ibqp->send_cq)->senders, &qp->sender,
+		    add);
+	change_list(ibqp->recv_cq, &to_cq(ibqp->recv_cq)->receivers,
+		    &qp->receiver, add);
 }
 
-/* Completions that are sure to come to a CQ from one of its QPs. */
-static uint32_t sends_under_way(const struct p2pmr_qp *qp)
+void p2pmr_cq_add_member(struct p2pmr_qp *qp)
 {
-	const struct p2pmr_ring *ring = &qp->ring;
-	uint32_t end = p2pmr_ring_filled(ring);
-	uint32_t at = p2pmr_ring_emptied(ring);
-	uint32_t count = 0;
+	change_membership(qp, true);
+}
 
-	for (; at != end; at = p2pmr_ring_next(ring, at)) {
-		const struct rxe_send_wqe *wqe = p2pmr_ring_element(ring, at);
+void p2pmr_cq_remove_member(struct p2pmr_qp *qp)
+{
+	change_membership(qp, false);
+}
 
-		if (qp->all_signaled ||
-		    (wqe->wr.send_flags & IBV_SEND_SIGNALED))
-			count++;
-	}
-	return count;
+/* Without a lock, whoever comes is the one that polls. */
+bool p2pmr_cq_is_polled(const struct p2pmr_cq *cq)
+{
+	const void *poller = __atomic_load_n(&cq->poller, __ATOMIC_RELAXED);
+
+	return poller &&
+	       (!cq->lock.needed || poller == __builtin_thread_pointer());
+}
+
+/* What is being shown, and what comes after it, are at other places now. */
+static void move_poll(struct p2pmr_cq *cq, uint32_t shown, uint32_t filled)
+{
+	struct p2pmr_ring *ring = &cq->ring;
+	void *wc = p2pmr_ring_element(ring, shown);
+
+	memcpy(wc, cq->wc, WC_SIZE);
+	cq->wc = wc;
+	cq->last = p2pmr_ring_element(ring, (filled - 1) & ring->mask);
 }
 
 /*
- * The kernel refuses a size below what is in the CQ. soft-RoCE sends behind the
- * caller's back, so that what it has been told to send may not be in it yet.
+ * What stays moves up to where the kernel goes on. Who polls field by field and
+ * resets a QP in between has the lock already, and goes on being shown what he
+ * is shown.
  */
-static bool is_enough(struct p2pmr_cq *cq, int cqe)
-{
-	uint64_t count = 0;
-	struct p2pmr_qp *qp;
-
-	pthread_mutex_lock(&cq->senders_lock);
-	list_for_each(&cq->senders, qp, sender) count += sends_under_way(qp);
-	pthread_mutex_unlock(&cq->senders_lock);
-	count +=
-		(p2pmr_ring_filled(&cq->ring) - cq->ring.index) & cq->ring.mask;
-	return cqe >= 0 && (uint64_t)cqe >= count;
-}
-
-/*
- * The kernel moves the completions to a new ring, so nobody may poll the old
- * one meanwhile. If the new one cannot be mapped, the old one stays: there is
- * nothing in it any more, but to poll it does no harm.
- */
-int p2pmr_resize_cq(struct ibv_cq *ibcq, int cqe)
-{
-	struct p2pmr_cq *cq = to_cq(ibcq);
-	struct p2pmr_resize_cq_resp resp = {};
-	struct ibv_resize_cq cmd;
-	struct p2pmr_ring ring;
-	int error = EINVAL;
-
-	p2pmr_lock(&cq->lock);
-	if (cqe >= ibcq->cqe || is_enough(cq, cqe))
-		error = ibv_cmd_resize_cq(ibcq, cqe, &cmd, sizeof(cmd),
-					  &resp.ibv_resp, sizeof(resp));
-	if (!error)
-		error = p2pmr_ring_map(&ring, ibcq->context->cmd_fd, &resp.mi,
-				       WC_SIZE, P2PMR_TAKES);
-	if (!error) {
-		p2pmr_ring_unmap(&cq->ring);
-		cq->ring = ring;
-	}
-	p2pmr_unlock(&cq->lock);
-	return error;
-}
-
-/* What stays moves up to where the kernel goes on. */
 void p2pmr_cq_purge(struct ibv_cq *ibcq, uint32_t qp_num)
 {
 	struct p2pmr_cq *cq = to_cq(ibcq);
 	struct p2pmr_ring *ring = &cq->ring;
-	uint32_t from, to;
+	bool is_polled = p2pmr_cq_is_polled(cq);
+	uint32_t first, filled, from, to;
 
-	p2pmr_lock(&cq->lock);
-	from = to = p2pmr_ring_filled(ring);
-	while (from != ring->index) {
+	if (!is_polled)
+		p2pmr_lock(&cq->lock);
+	if (cq->owed.size)
+		p2pmr_cq_map_owed(cq);
+	first = ring->index;
+	if (is_polled)
+		first = p2pmr_ring_next(ring, p2pmr_ring_index(ring, cq->wc));
+	from = to = filled = p2pmr_ring_filled(ring);
+	while (from != first) {
 		const struct ib_uverbs_wc *wc;
 
 		from = (from - 1) & ring->mask;
@@ -189,9 +181,12 @@ void p2pmr_cq_purge(struct ibv_cq *ibcq, uint32_t qp_num)
 		if (to != from)
 			memcpy(p2pmr_ring_element(ring, to), wc, WC_SIZE);
 	}
-	if (to != from)
+	if (to != from && is_polled)
+		move_poll(cq, (to - 1) & ring->mask, filled);
+	else if (to != from)
 		p2pmr_ring_take_to(ring, to);
-	p2pmr_unlock(&cq->lock);
+	if (!is_polled)
+		p2pmr_unlock(&cq->lock);
 }
 
 int p2pmr_destroy_cq(struct ibv_cq *ibcq)
@@ -203,7 +198,9 @@ int p2pmr_destroy_cq(struct ibv_cq *ibcq)
 		return error;
 	p2pmr_ring_unmap(&cq->ring);
 	p2pmr_lock_destroy(&cq->lock);
-	pthread_mutex_destroy(&cq->senders_lock);
+	pthread_mutex_destroy(&cq->members_lock);
+	if (cq->domain)
+		p2pmr_pd_release(cq->domain);
 	free(cq);
 	return 0;
 }

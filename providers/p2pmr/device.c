@@ -96,16 +96,19 @@ static struct verbs_context *alloc_context(struct ibv_device *device, int fd,
 	struct ib_uverbs_get_context_resp resp;
 	struct p2pmr_context *context;
 	struct ibv_get_context cmd;
+	int error;
 
 	(void)private_data;
 	context = verbs_init_and_alloc_context(device, fd, context, verbs,
 					       RDMA_DRIVER_RXE);
 	if (!context)
 		return NULL;
-	if (ibv_cmd_get_context(&context->verbs, &cmd, sizeof(cmd), &resp,
-				sizeof(resp))) {
+	error = ibv_cmd_get_context(&context->verbs, &cmd, sizeof(cmd), &resp,
+				    sizeof(resp));
+	if (error) {
 		verbs_uninit_context(&context->verbs);
 		free(context);
+		errno = error;
 		return NULL;
 	}
 	verbs_set_ops(&context->verbs, &context_ops);

@@ -172,7 +172,6 @@ struct ibv_mr *p2pmr_reg_dm_mr(struct ibv_pd *pd, struct ibv_dm *ibdm,
 	if (!mr)
 		return NULL;
 	mr->context = pd->context;
-	mr->pd = pd;
 	mr->addr = NULL;
 	mr->length = length;
 	/* Not a mapping of the caller's: no business of fork or rereg. */

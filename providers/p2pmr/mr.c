@@ -6,13 +6,16 @@
 #include "abi.h"
 #include "p2pmr.h"
 
-static struct ibv_mr *finish(struct p2pmr_mr *mr, uint64_t iova, int error)
+static struct ibv_mr *finish(struct p2pmr_mr *mr, struct ibv_pd *pd,
+			     uint64_t iova, int error)
 {
 	if (error) {
 		free(mr);
 		errno = error;
 		return NULL;
 	}
+	p2pmr_pd_hold(pd);
+	mr->verbs.ibv_mr.pd = pd;
 	mr->iova = iova;
 	return &mr->verbs.ibv_mr;
 }
@@ -27,7 +30,7 @@ struct ibv_mr *p2pmr_reg_mr(struct ibv_pd *pd, void *addr, size_t length,
 	mr = calloc(1, sizeof(*mr));
 	if (!mr)
 		return NULL;
-	return finish(mr, iova,
+	return finish(mr, pd, iova,
 		      ibv_cmd_reg_mr(pd, addr, length, iova, access, &mr->verbs,
 				     &cmd, sizeof(cmd), &resp, sizeof(resp)));
 }
@@ -52,7 +55,7 @@ static struct ibv_mr *register_extended(struct ibv_pd *pd, void *addr,
 			       sizeof(answer));
 	if (!error)
 		*resp = answer.drv_payload;
-	return finish(mr, iova, error);
+	return finish(mr, pd, iova, error);
 }
 
 /* What ibv_reg_mr_iova() does around the provider's own part. */
@@ -78,7 +81,6 @@ struct ibv_mr *p2pmr_reg_mr_extended(struct ibv_pd *pd, void *addr,
 		return NULL;
 	}
 	mr->context = pd->context;
-	mr->pd = pd;
 	mr->addr = addr;
 	mr->length = length;
 	return mr;
@@ -93,6 +95,7 @@ int p2pmr_dereg_mr(struct verbs_mr *verbs_mr)
 		return error;
 	if (mr->dm)
 		p2pmr_dm_release(mr->dm);
+	p2pmr_pd_release(mr->verbs.ibv_mr.pd);
 	free(mr);
 	return 0;
 }
@@ -114,6 +117,7 @@ struct ibv_mw *p2pmr_alloc_mw(struct ibv_pd *pd, enum ibv_mw_type type)
 		errno = error;
 		return NULL;
 	}
+	p2pmr_pd_hold(pd);
 	return mw;
 }
 
@@ -123,6 +127,7 @@ int p2pmr_dealloc_mw(struct ibv_mw *mw)
 
 	if (error)
 		return error;
+	p2pmr_pd_release(mw->pd);
 	free(mw);
 	return 0;
 }

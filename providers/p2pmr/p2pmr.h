@@ -25,7 +25,7 @@ struct p2pmr_pd {
 	struct ibv_pd pd;
 	struct p2pmr_pd *parent_of; /* NULL: a PD of the kernel's */
 	struct p2pmr_td *td;	    /* of a parent domain, or NULL */
-	atomic_int users;	    /* parent domains */
+	atomic_int users;	    /* parent domains, and objects in it */
 };
 
 struct p2pmr_dm;
@@ -46,11 +46,15 @@ struct p2pmr_cq {
 	struct verbs_cq verbs;
 	struct p2pmr_lock lock;
 	struct p2pmr_ring ring;
-	pthread_mutex_t senders_lock;
-	struct list_head senders; /* QPs whose sends complete here */
+	struct mminfo owed;    /* a ring still to be mapped; size 0: none */
+	struct ibv_pd *domain; /* parent domain, or NULL */
+	pthread_mutex_t members_lock;
+	struct list_head senders;   /* QPs whose sends complete here */
+	struct list_head receivers; /* QPs whose receives do */
 	/* Between start_poll and end_poll: what is shown, the last known of. */
 	const struct ib_uverbs_wc *wc;
 	const struct ib_uverbs_wc *last;
+	const void *poller; /* the thread that polls so; NULL: none */
 };
 
 /* Of a QP or an SRQ. */
@@ -58,6 +62,9 @@ struct p2pmr_receive_queue {
 	struct p2pmr_lock lock;
 	struct p2pmr_ring ring;
 	uint32_t max_sge;
+	/* Of an SRQ alone: */
+	uint32_t max_wr;    /* that it has room for */
+	struct mminfo owed; /* as with a CQ */
 };
 
 struct p2pmr_srq {
@@ -73,7 +80,8 @@ struct p2pmr_qp {
 	uint32_t max_inline;
 	uint32_t opcodes; /* a bit for each that this type of QP has */
 	bool all_signaled;
-	struct list_node sender; /* of its CQ */
+	struct list_node sender, receiver; /* of its CQs */
+	bool owes_doorbell;		   /* the kernel has refused one */
 	struct ibv_post_send doorbell;
 	struct ib_uverbs_post_send_resp doorbell_resp;
 	/* Between wr_start and wr_complete: */
@@ -137,6 +145,9 @@ p2pmr_alloc_parent_domain(struct ibv_context *context,
 			  struct ibv_parent_domain_init_attr *attr);
 /* May what belongs to this PD be used by several threads at once? */
 bool p2pmr_pd_is_shared(struct ibv_pd *pd);
+/* An object is made in it, or has gone. */
+void p2pmr_pd_hold(struct ibv_pd *pd);
+void p2pmr_pd_release(struct ibv_pd *pd);
 
 /* mr.c */
 struct ibv_mr *p2pmr_reg_mr(struct ibv_pd *pd, void *addr, size_t length,
@@ -173,15 +184,30 @@ struct ibv_cq *p2pmr_create_cq(struct ibv_context *context, int cqe,
 			       struct ibv_comp_channel *channel, int vector);
 struct ibv_cq_ex *p2pmr_create_cq_ex(struct ibv_context *context,
 				     struct ibv_cq_init_attr_ex *attr);
-int p2pmr_resize_cq(struct ibv_cq *cq, int cqe);
-void p2pmr_cq_add_sender(struct ibv_cq *cq, struct p2pmr_qp *qp);
-void p2pmr_cq_remove_sender(struct ibv_cq *cq, struct p2pmr_qp *qp);
+/* Which QPs complete in a CQ. */
+void p2pmr_cq_add_member(struct p2pmr_qp *qp);
+void p2pmr_cq_remove_member(struct p2pmr_qp *qp);
 /* Takes a QP's completions out of it. */
 void p2pmr_cq_purge(struct ibv_cq *cq, uint32_t qp_num);
+/*
+ * Does a poll that was started and not ended stand in the way of the caller's
+ * taking the lock?
+ */
+bool p2pmr_cq_is_polled(const struct p2pmr_cq *cq);
 int p2pmr_destroy_cq(struct ibv_cq *cq);
+
+/* cq_resize.c */
+int p2pmr_resize_cq(struct ibv_cq *cq, int cqe);
+/* The ring that could not be mapped when it was made; with the CQ's lock. */
+int p2pmr_cq_map_owed(struct p2pmr_cq *cq);
+
+/* debts.c */
+/* A CQ, or a QP that sends to it, owes something: polls see to it from now on. */
+void p2pmr_cq_owes(struct ibv_cq *cq);
 
 /* poll.c */
 int p2pmr_poll_cq(struct ibv_cq *cq, int count, struct ibv_wc *wc);
+int p2pmr_start_poll(struct ibv_cq_ex *cq, struct ibv_poll_cq_attr *attr);
 /* The fields of a completion that it can show; others are EOPNOTSUPP. */
 extern const uint64_t p2pmr_wc_flags;
 void p2pmr_set_poll_ops(struct ibv_cq_ex *cq, uint64_t wc_flags);
@@ -192,6 +218,8 @@ struct ibv_srq *p2pmr_create_srq(struct ibv_pd *pd,
 struct ibv_srq *p2pmr_create_srq_ex(struct ibv_context *context,
 				    struct ibv_srq_init_attr_ex *attr);
 int p2pmr_modify_srq(struct ibv_srq *srq, struct ibv_srq_attr *attr, int mask);
+/* As p2pmr_cq_map_owed(). */
+int p2pmr_srq_map_owed(struct p2pmr_srq *srq);
 int p2pmr_query_srq(struct ibv_srq *srq, struct ibv_srq_attr *attr);
 int p2pmr_destroy_srq(struct ibv_srq *srq);
 
@@ -217,8 +245,16 @@ int p2pmr_post_send(struct ibv_qp *qp, struct ibv_send_wr *wr,
 int p2pmr_bind_mw(struct ibv_qp *qp, struct ibv_mw *mw,
 		  struct ibv_mw_bind *bind);
 void p2pmr_init_doorbell(struct p2pmr_qp *qp);
-/* Tells the kernel that there is something to send; an errno if it refuses. */
-int p2pmr_ring_doorbell(struct p2pmr_qp *qp);
+/* Tells the kernel that there is something to send, now or later. */
+void p2pmr_ring_doorbell(struct p2pmr_qp *qp);
+/* Tells it again if it has refused to hear; an errno if it still does. */
+int p2pmr_pay_doorbell(struct p2pmr_qp *qp);
+
+static inline bool p2pmr_owes_doorbell(const struct p2pmr_qp *qp)
+{
+	return __builtin_expect(
+		__atomic_load_n(&qp->owes_doorbell, __ATOMIC_RELAXED), 0);
+}
 
 /* wr.c: which ibv_wr_* calls a type of QP can have, and giving it some. */
 uint64_t p2pmr_supported_send_ops(enum ibv_qp_type type);

@@ -32,15 +32,15 @@ int p2pmr_dealloc_pd(struct ibv_pd *ibpd)
 	struct p2pmr_pd *pd = to_pd(ibpd);
 	int error;
 
+	if (atomic_load(&pd->users))
+		return EBUSY;
 	if (pd->parent_of) {
-		atomic_fetch_sub(&pd->parent_of->users, 1);
+		p2pmr_pd_release(&pd->parent_of->pd);
 		if (pd->td)
 			atomic_fetch_sub(&pd->td->users, 1);
 		free(pd);
 		return 0;
 	}
-	if (atomic_load(&pd->users))
-		return EBUSY;
 	error = ibv_cmd_dealloc_pd(ibpd);
 	if (error)
 		return error;
@@ -104,7 +104,7 @@ p2pmr_alloc_parent_domain(struct ibv_context *context,
 		return NULL;
 	ibv_initialize_parent_domain(&pd->pd, attr->pd);
 	pd->parent_of = to_pd(attr->pd);
-	atomic_fetch_add(&pd->parent_of->users, 1);
+	p2pmr_pd_hold(attr->pd);
 	if (attr->td) {
 		pd->td = container_of(attr->td, struct p2pmr_td, td);
 		atomic_fetch_add(&pd->td->users, 1);
@@ -115,4 +115,18 @@ p2pmr_alloc_parent_domain(struct ibv_context *context,
 bool p2pmr_pd_is_shared(struct ibv_pd *pd)
 {
 	return !to_pd(pd)->td;
+}
+
+/*
+ * The kernel counts what is in a PD of its own, and knows nothing of parent
+ * domains; one way of counting does for both.
+ */
+void p2pmr_pd_hold(struct ibv_pd *pd)
+{
+	atomic_fetch_add(&to_pd(pd)->users, 1);
+}
+
+void p2pmr_pd_release(struct ibv_pd *pd)
+{
+	atomic_fetch_sub(&to_pd(pd)->users, 1);
 }

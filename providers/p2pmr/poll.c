@@ -102,6 +102,8 @@ static inline int start(struct ibv_cq_ex *ibcq, struct ibv_poll_cq_attr *attr,
 	if (ring->index == p2pmr_ring_filled(ring))
 		return locks ? unlock_empty(cq) : ENOENT;
 	cq->last = p2pmr_ring_element(ring, ring->index);
+	__atomic_store_n(&cq->poller, __builtin_thread_pointer(),
+			 __ATOMIC_RELAXED);
 	return show(cq, cq->last);
 }
 
@@ -113,6 +115,12 @@ static int start_poll(struct ibv_cq_ex *cq, struct ibv_poll_cq_attr *attr)
 static int start_poll_alone(struct ibv_cq_ex *cq, struct ibv_poll_cq_attr *attr)
 {
 	return start(cq, attr, false);
+}
+
+int p2pmr_start_poll(struct ibv_cq_ex *cq, struct ibv_poll_cq_attr *attr)
+{
+	return to_cq_ex(cq)->lock.needed ? start_poll(cq, attr)
+					 : start_poll_alone(cq, attr);
 }
 
 static const struct ib_uverbs_wc *last_filled(const struct p2pmr_ring *ring)
@@ -148,9 +156,9 @@ static int next_poll(struct ibv_cq_ex *ibcq)
 static void end_poll_alone(struct ibv_cq_ex *ibcq)
 {
 	struct p2pmr_cq *cq = to_cq_ex(ibcq);
-	size_t offset = (const uint8_t *)cq->wc - cq->ring.data;
-	uint32_t shown = offset >> __builtin_ctzl(cq->ring.stride);
+	uint32_t shown = p2pmr_ring_index(&cq->ring, cq->wc);
 
+	__atomic_store_n(&cq->poller, NULL, __ATOMIC_RELAXED);
 	p2pmr_ring_take_to(&cq->ring, p2pmr_ring_next(&cq->ring, shown));
 }
 

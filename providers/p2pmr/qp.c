@@ -119,7 +119,8 @@ static struct p2pmr_qp *create(struct ibv_context *context,
 		goto err_unmap;
 	qp->opcodes = opcodes_of(attr->qp_type);
 	qp->all_signaled = attr->sq_sig_all;
-	p2pmr_cq_add_sender(attr->send_cq, qp);
+	p2pmr_cq_add_member(qp);
+	p2pmr_pd_hold(attr->pd);
 	p2pmr_init_doorbell(qp);
 	return qp;
 
@@ -202,24 +203,30 @@ int p2pmr_modify_qp(struct ibv_qp *qp, struct ibv_qp_attr *attr, int mask)
 
 	if (error || !(mask & IBV_QP_STATE) || attr->qp_state != IBV_QPS_RESET)
 		return error;
+	/* Whatever comes now, it is not what libibverbs has it for any more. */
+	qp->state = IBV_QPS_RESET;
+	to_qp(qp)->owes_doorbell = false;
 	error = make_sure_of_reset(qp);
-	if (error)
-		return error;
 	/* It begins anew: nothing from before may be taken for its own. */
 	p2pmr_cq_purge(qp->recv_cq, qp->qp_num);
 	if (qp->send_cq != qp->recv_cq)
 		p2pmr_cq_purge(qp->send_cq, qp->qp_num);
-	return 0;
+	return error;
 }
 
 int p2pmr_destroy_qp(struct ibv_qp *ibqp)
 {
 	struct p2pmr_qp *qp = to_qp(ibqp);
-	int error = ibv_cmd_destroy_qp(ibqp);
+	int error;
 
-	if (error)
+	/* Once the kernel has none, the CQs may go too. */
+	p2pmr_cq_remove_member(qp);
+	error = ibv_cmd_destroy_qp(ibqp);
+	if (error) {
+		p2pmr_cq_add_member(qp);
 		return error;
-	p2pmr_cq_remove_sender(ibqp->send_cq, qp);
+	}
+	p2pmr_pd_release(ibqp->pd);
 	unmap_receives(qp);
 	p2pmr_ring_unmap(&qp->ring);
 	p2pmr_lock_destroy(&qp->lock);

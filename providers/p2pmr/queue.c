@@ -52,6 +52,26 @@ int p2pmr_ring_map(struct p2pmr_ring *ring, int cmd_fd,
 	return 0;
 }
 
+/* With a single slot, which stays empty, a ring is both full and empty. */
+int p2pmr_ring_replace(struct p2pmr_ring *ring, int cmd_fd,
+		       const struct mminfo *info, size_t least_element,
+		       enum p2pmr_side side)
+{
+	struct p2pmr_ring new;
+	int error = p2pmr_ring_map(&new, cmd_fd, info, least_element, side);
+
+	if (error) {
+		ring->mask = 0;
+		ring->end = ring->data + ring->stride;
+		ring->index = 0;
+		ring->others = 0;
+		return error;
+	}
+	p2pmr_ring_unmap(ring);
+	*ring = new;
+	return 0;
+}
+
 void p2pmr_ring_unmap(struct p2pmr_ring *ring)
 {
 	if (ring->size)

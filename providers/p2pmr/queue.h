@@ -38,12 +38,28 @@ enum p2pmr_side {
 int p2pmr_ring_map(struct p2pmr_ring *ring, int cmd_fd,
 		   const struct mminfo *info, size_t least_element,
 		   enum p2pmr_side side);
+/*
+ * The same in the place of a ring that the kernel does not use any more. On
+ * failure the old one has neither room nor elements, until this succeeds.
+ */
+int p2pmr_ring_replace(struct p2pmr_ring *ring, int cmd_fd,
+		       const struct mminfo *info, size_t least_element,
+		       enum p2pmr_side side);
 void p2pmr_ring_unmap(struct p2pmr_ring *ring);
 
 static inline void *p2pmr_ring_element(const struct p2pmr_ring *ring,
 				       uint32_t index)
 {
 	return ring->data + index * ring->stride;
+}
+
+/* A stride is a power of two. */
+static inline uint32_t p2pmr_ring_index(const struct p2pmr_ring *ring,
+					const void *element)
+{
+	size_t offset = (const uint8_t *)element - ring->data;
+
+	return offset >> __builtin_ctzl(ring->stride);
 }
 
 static inline uint32_t p2pmr_ring_next(const struct p2pmr_ring *ring,

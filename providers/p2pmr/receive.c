@@ -33,6 +33,22 @@ static int fill(struct p2pmr_receive_queue *queue, struct rxe_recv_wqe *wqe,
 	return 0;
 }
 
+/* None, unless the ring is one that is still to be mapped; then it is. */
+static __attribute__((noinline)) int
+make_room(struct p2pmr_receive_queue *queue)
+{
+	int error;
+
+	if (!queue->owed.size)
+		return ENOMEM;
+	error = p2pmr_srq_map_owed(
+		container_of(queue, struct p2pmr_srq, queue));
+	if (error)
+		return error;
+	return p2pmr_ring_has_room(&queue->ring, queue->ring.index) ? 0
+								    : ENOMEM;
+}
+
 static int post(struct p2pmr_receive_queue *queue, struct ibv_recv_wr *wr,
 		struct ibv_recv_wr **bad_wr)
 {
@@ -43,8 +59,10 @@ static int post(struct p2pmr_receive_queue *queue, struct ibv_recv_wr *wr,
 	p2pmr_lock(&queue->lock);
 	for (index = ring->index; wr; wr = wr->next) {
 		if (!p2pmr_ring_has_room(ring, index)) {
-			error = ENOMEM;
-			break;
+			error = make_room(queue);
+			if (error)
+				break;
+			index = ring->index;
 		}
 		error = fill(queue, p2pmr_ring_element(ring, index), wr);
 		if (error)

@@ -60,13 +60,13 @@ static int replace(struct p2pmr_mr *mr, const struct wish *wish)
 	error = ibv_cmd_dereg_mr(&old.verbs);
 	if (error) {
 		/* It is in use, by a memory window: it stays what it was. */
-		ibv_cmd_dereg_mr(&new->verbs);
-		free(new);
+		p2pmr_dereg_mr(&new->verbs);
 		return error;
 	}
 	ibmr->handle = made->handle;
 	ibmr->lkey = made->lkey;
 	ibmr->rkey = made->rkey;
+	p2pmr_pd_release(wish->pd);
 	free(new);
 	return 0;
 }
@@ -88,7 +88,8 @@ int p2pmr_rereg_mr(struct verbs_mr *verbs_mr, int flags, struct ibv_pd *pd,
 	struct wish wish;
 	int error;
 
-	if (!flags || ((flags & IBV_REREG_MR_CHANGE_PD) && !pd)) {
+	if (!flags || ((flags & IBV_REREG_MR_CHANGE_PD) &&
+		       (!pd || pd->context != mr->verbs.ibv_mr.context))) {
 		errno = EINVAL;
 		return EINVAL;
 	}
@@ -101,6 +102,9 @@ int p2pmr_rereg_mr(struct verbs_mr *verbs_mr, int flags, struct ibv_pd *pd,
 		errno = error;
 		return error;
 	}
+	p2pmr_pd_hold(wish.pd);
+	p2pmr_pd_release(mr->verbs.ibv_mr.pd);
+	mr->verbs.ibv_mr.pd = wish.pd;
 	mr->iova = wish.iova;
 	mr->verbs.access = wish.access;
 	return 0;

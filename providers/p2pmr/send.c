@@ -21,13 +21,40 @@ void p2pmr_init_doorbell(struct p2pmr_qp *qp)
 }
 
 /* A post of no work request at all makes the kernel look at the ring. */
-int p2pmr_ring_doorbell(struct p2pmr_qp *qp)
+static int ring_doorbell(struct p2pmr_qp *qp)
 {
 	ssize_t size = sizeof(qp->doorbell);
+	ssize_t written =
+		write(qp->verbs.qp.context->cmd_fd, &qp->doorbell, size);
 
-	if (write(qp->verbs.qp.context->cmd_fd, &qp->doorbell, size) != size)
-		return errno;
-	return 0;
+	if (written == size)
+		return 0;
+	return written < 0 ? errno : EIO;
+}
+
+/*
+ * The requests are in the ring, and the kernel may look at it for another
+ * reason: they cannot be taken back, so the call is owed.
+ */
+void p2pmr_ring_doorbell(struct p2pmr_qp *qp)
+{
+	if (__builtin_expect(!ring_doorbell(qp), 1))
+		return;
+	__atomic_store_n(&qp->owes_doorbell, true, __ATOMIC_SEQ_CST);
+	p2pmr_cq_owes(qp->verbs.qp.send_cq);
+}
+
+/* What comes to be owed while this one is under way stays owed. */
+int p2pmr_pay_doorbell(struct p2pmr_qp *qp)
+{
+	int error;
+
+	if (!__atomic_exchange_n(&qp->owes_doorbell, false, __ATOMIC_SEQ_CST))
+		return 0;
+	error = ring_doorbell(qp);
+	if (error)
+		__atomic_store_n(&qp->owes_doorbell, true, __ATOMIC_SEQ_CST);
+	return error;
 }
 
 /* The part of the element that depends on the operation. */
@@ -154,14 +181,17 @@ int p2pmr_post_send(struct ibv_qp *ibqp, struct ibv_send_wr *wr,
 {
 	struct p2pmr_qp *qp = to_qp(ibqp);
 	struct p2pmr_ring *ring = &qp->ring;
-	struct ibv_send_wr *first = wr;
 	uint32_t index;
 	bool posted;
-	int error = 0, refused = 0;
+	int error = 0;
 
-	if (ibqp->state < IBV_QPS_RTS) {
+	if (ibqp->state < IBV_QPS_RTS)
+		error = EINVAL;
+	else if (p2pmr_owes_doorbell(qp))
+		error = p2pmr_pay_doorbell(qp);
+	if (error) {
 		*bad_wr = wr;
-		return EINVAL;
+		return error;
 	}
 	p2pmr_lock(&qp->lock);
 	for (index = ring->index; wr; wr = wr->next) {
@@ -182,11 +212,7 @@ int p2pmr_post_send(struct ibv_qp *ibqp, struct ibv_send_wr *wr,
 	if (error)
 		*bad_wr = wr;
 	if (posted)
-		refused = p2pmr_ring_doorbell(qp);
-	if (refused) {
-		*bad_wr = first;
-		return refused;
-	}
+		p2pmr_ring_doorbell(qp);
 	return error;
 }
 

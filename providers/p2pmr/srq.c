@@ -10,21 +10,24 @@
 
 /* What the two ways of creation have in common; consumes srq on error. */
 static struct ibv_srq *finish(struct p2pmr_srq *srq, struct ibv_pd *pd,
-			      uint32_t max_sge, const struct mminfo *info,
-			      int error)
+			      const struct ibv_srq_attr *attr,
+			      const struct mminfo *info, int error)
 {
 	struct p2pmr_receive_queue *queue = &srq->queue;
 
 	if (error)
 		goto err_free;
 	error = p2pmr_ring_map(&queue->ring, pd->context->cmd_fd, info,
-			       WQE_SIZE(max_sge), P2PMR_FILLS);
+			       WQE_SIZE(attr->max_sge), P2PMR_FILLS);
 	if (error) {
 		ibv_cmd_destroy_srq(&srq->verbs.srq);
 		goto err_free;
 	}
-	queue->max_sge = max_sge;
+	queue->max_sge = attr->max_sge;
+	queue->max_wr = queue->ring.mask;
 	p2pmr_lock_init(&queue->lock, p2pmr_pd_is_shared(pd));
+	srq->verbs.srq.pd = pd;
+	p2pmr_pd_hold(pd);
 	return &srq->verbs.srq;
 
 err_free:
@@ -46,7 +49,7 @@ struct ibv_srq *p2pmr_create_srq(struct ibv_pd *pd,
 		return NULL;
 	error = ibv_cmd_create_srq(pd, &srq->verbs.srq, attr, &cmd, sizeof(cmd),
 				   &resp.ibv_resp, sizeof(resp));
-	return finish(srq, pd, attr->attr.max_sge, &resp.mi, error);
+	return finish(srq, pd, &attr->attr, &resp.mi, error);
 }
 
 struct ibv_srq *p2pmr_create_srq_ex(struct ibv_context *context,
@@ -72,32 +75,43 @@ struct ibv_srq *p2pmr_create_srq_ex(struct ibv_context *context,
 	error = ibv_cmd_create_srq_ex(context, &srq->verbs, attr, &cmd,
 				      sizeof(cmd), &resp.ibv_resp,
 				      sizeof(resp));
-	return finish(srq, attr->pd, attr->attr.max_sge, &resp.mi, error);
+	return finish(srq, attr->pd, &attr->attr, &resp.mi, error);
+}
+
+int p2pmr_srq_map_owed(struct p2pmr_srq *srq)
+{
+	struct p2pmr_receive_queue *queue = &srq->queue;
+	int error;
+
+	error = p2pmr_ring_replace(&queue->ring, srq->verbs.srq.context->cmd_fd,
+				   &queue->owed, WQE_SIZE(queue->max_sge),
+				   P2PMR_FILLS);
+	if (error)
+		return error;
+	queue->owed.size = 0;
+	queue->max_wr = queue->ring.mask;
+	return 0;
 }
 
 /*
  * As with a CQ that is resized: nobody may post meanwhile, and a new ring that
- * cannot be mapped leaves the old one, which is harmless and of no use.
+ * cannot be mapped now is mapped by who posts next.
  */
 static int resize(struct p2pmr_srq *srq, struct ibv_srq_attr *attr, int mask)
 {
 	struct p2pmr_receive_queue *queue = &srq->queue;
 	struct p2pmr_modify_srq cmd;
 	struct mminfo info = {};
-	struct p2pmr_ring ring;
 	int error;
 
 	cmd.mmap_info_addr = (uintptr_t)&info;
 	p2pmr_lock(&queue->lock);
 	error = ibv_cmd_modify_srq(&srq->verbs.srq, attr, mask, &cmd.ibv_cmd,
 				   sizeof(cmd));
-	if (!error)
-		error = p2pmr_ring_map(&ring, srq->verbs.srq.context->cmd_fd,
-				       &info, WQE_SIZE(queue->max_sge),
-				       P2PMR_FILLS);
 	if (!error) {
-		p2pmr_ring_unmap(&queue->ring);
-		queue->ring = ring;
+		queue->max_wr = UINT32_MAX;
+		queue->owed = info;
+		p2pmr_srq_map_owed(srq);
 	}
 	p2pmr_unlock(&queue->lock);
 	return error;
@@ -127,6 +141,7 @@ int p2pmr_destroy_srq(struct ibv_srq *ibsrq)
 
 	if (error)
 		return error;
+	p2pmr_pd_release(ibsrq->pd);
 	p2pmr_ring_unmap(&srq->queue.ring);
 	p2pmr_lock_destroy(&srq->queue.lock);
 	free(srq);

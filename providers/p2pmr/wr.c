@@ -8,12 +8,21 @@
 
 #include "p2pmr.h"
 
+/* The first reason counts. */
+static void fail(struct p2pmr_qp *qp, int error)
+{
+	if (!qp->error)
+		qp->error = error;
+}
+
 static void wr_start(struct ibv_qp_ex *ibqp)
 {
 	struct p2pmr_qp *qp = to_qp_ex(ibqp);
 
 	p2pmr_lock(&qp->lock);
 	qp->error = ibqp->qp_base.state < IBV_QPS_RTS ? EINVAL : 0;
+	if (p2pmr_owes_doorbell(qp))
+		fail(qp, p2pmr_pay_doorbell(qp));
 	qp->next = qp->ring.index;
 }
 
@@ -26,7 +35,9 @@ static int wr_complete(struct ibv_qp_ex *ibqp)
 	if (posted)
 		p2pmr_ring_fill_to(&qp->ring, qp->next);
 	p2pmr_unlock(&qp->lock);
-	return posted ? p2pmr_ring_doorbell(qp) : error;
+	if (posted)
+		p2pmr_ring_doorbell(qp);
+	return error;
 }
 
 static void wr_abort(struct ibv_qp_ex *ibqp)
@@ -126,7 +137,7 @@ static void atomic(struct ibv_qp_ex *qp, enum ibv_wr_opcode opcode,
 	struct rxe_send_wqe *wqe;
 
 	if (address & 7) {
-		to_qp_ex(qp)->error = EINVAL;
+		fail(to_qp_ex(qp), EINVAL);
 		return;
 	}
 	wqe = begin(qp, opcode);
@@ -193,8 +204,14 @@ static void wr_atomic_write(struct ibv_qp_ex *qp, uint32_t rkey,
 static void wr_flush(struct ibv_qp_ex *qp, uint32_t rkey, uint64_t address,
 		     size_t length, uint8_t type, uint8_t level)
 {
-	struct rxe_send_wqe *wqe = begin(qp, IBV_WR_FLUSH);
+	struct rxe_send_wqe *wqe;
 
+	/* The kernel's element has no more bits for it. */
+	if (length > UINT32_MAX) {
+		fail(to_qp_ex(qp), EINVAL);
+		return;
+	}
+	wqe = begin(qp, IBV_WR_FLUSH);
 	if (!wqe)
 		return;
 	wqe->iova = address;

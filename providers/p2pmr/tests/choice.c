@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* Who drives the device: the provider when it was chosen, otherwise stock. */
 #include <dlfcn.h>
+#include <sched.h>
 #include <stdlib.h>
 
+#include "child.h"
 #include "endpoint.h"
 #include "exchange.h"
 #include "plugin.h"
+#include "system.h"
+
+#define FOLDER "/etc/libibverbs.d"
+#define OTHERS 4
 
 static void send_something(void)
 {
@@ -83,11 +89,67 @@ static void does_not_own_stock_context(void **state)
 	device_close(&device);
 }
 
+/*
+ * libibverbs' folder as it is after what the documentation says, with the files
+ * that a system has in this order, and p2pmr's in the middle.
+ */
+static void configure(const char *const *others, bool backwards)
+{
+	assert_int_equal(unshare(CLONE_NEWNS), 0);
+	assert_true(shell("mount --make-rprivate / &&"
+			  "mkdir /tmp/drivers && cp -a " FOLDER
+			  "/. /tmp/drivers"
+			  "&& mount -t tmpfs tmpfs " FOLDER));
+	for (int i = 0; i < OTHERS; i++) {
+		const char *name = others[backwards ? OTHERS - 1 - i : i];
+
+		if (i == OTHERS / 2)
+			assert_true(
+				shell("cp " P2PMR_CONFIGURATION " " FOLDER));
+		assert_true(shell("cp /tmp/drivers/%s.driver " FOLDER, name));
+	}
+}
+
+static void ask_configured(int socket, void *argument)
+{
+	static const char *const others[OTHERS] = { "mlx5", "siw", "efa",
+						    "mlx4" };
+	const bool *backwards = argument;
+	struct device device;
+
+	(void)socket;
+	unsetenv("IBV_DRIVERS");
+	unsetenv("RDMAV_DRIVERS");
+	configure(others, *backwards);
+	device_open(&device);
+	assert_non_null(loaded_plugin());
+	assert_true(loaded_plugin()->owns(device.context));
+	device_close(&device);
+	send_something();
+}
+
+/* Whichever entry of the folder comes first: there is none of librxe's. */
+static void chosen_by_configuration(void **state)
+{
+	static bool orders[] = { false, true };
+	struct child child;
+
+	(void)state;
+	/* Being installed is no choice. */
+	assert_false(shell("test -e " FOLDER "/p2pmr.driver"));
+	for (size_t i = 0; i < ARRAY_SIZE(orders); i++) {
+		child_start(&child, ask_configured, &orders[i]);
+		child_finish(&child);
+		assert_true(shell("rm -r /tmp/drivers"));
+	}
+}
+
 static const struct test tests[] = {
 	TEST("provider/chosen-by-environment", chosen_by_environment),
 	TEST("provider/stock-without-choice", stock_without_choice),
 	TEST("provider/chosen-by-loading-first", chosen_by_loading_first),
 	TEST("provider/does-not-own-stock-context", does_not_own_stock_context),
+	TEST("provider/chosen-by-configuration", chosen_by_configuration),
 };
 
 int main(int argc, char **argv)

@@ -162,6 +162,189 @@ static void holds_what_it_is_made_of(void **state)
 	device_close(&device);
 }
 
+/* An object in the domain, and its end. */
+static void *make_mr(struct ibv_pd *pd)
+{
+	static uint8_t bytes[64];
+
+	return ibv_reg_mr(pd, bytes, sizeof(bytes), IBV_ACCESS_LOCAL_WRITE);
+}
+
+static int end_mr(void *mr)
+{
+	return ibv_dereg_mr(mr);
+}
+
+static void *make_mw(struct ibv_pd *pd)
+{
+	return ibv_alloc_mw(pd, IBV_MW_TYPE_1);
+}
+
+static int end_mw(void *mw)
+{
+	return ibv_dealloc_mw(mw);
+}
+
+static void *make_srq(struct ibv_pd *pd)
+{
+	struct ibv_srq_init_attr attr = { .attr = { 8, 1, 0 } };
+
+	return ibv_create_srq(pd, &attr);
+}
+
+static void *make_srq_ex(struct ibv_pd *pd)
+{
+	struct ibv_srq_init_attr_ex attr = {
+		.attr = { 8, 1, 0 },
+		.comp_mask = IBV_SRQ_INIT_ATTR_PD | IBV_SRQ_INIT_ATTR_TYPE,
+		.srq_type = IBV_SRQT_BASIC,
+		.pd = pd,
+	};
+
+	return ibv_create_srq_ex(pd->context, &attr);
+}
+
+static int end_srq(void *srq)
+{
+	return ibv_destroy_srq(srq);
+}
+
+static void *make_cq(struct ibv_pd *pd)
+{
+	struct ibv_cq_init_attr_ex attr = {
+		.cqe = 1,
+		.comp_mask = IBV_CQ_INIT_ATTR_MASK_PD,
+		.parent_domain = pd,
+	};
+
+	return ibv_create_cq_ex(pd->context, &attr);
+}
+
+static int end_cq(void *cq)
+{
+	return ibv_destroy_cq(cq);
+}
+
+/* In the plain way, and with the extended calls. */
+static void *make_qp_with(struct ibv_pd *pd, bool extended)
+{
+	struct ibv_cq *cq;
+	struct ibv_qp_init_attr_ex attr = {
+		.cap = { 1, 1, 1, 1, 0 },
+		.qp_type = IBV_QPT_RC,
+		.comp_mask = IBV_QP_INIT_ATTR_PD |
+			     (extended ? IBV_QP_INIT_ATTR_SEND_OPS_FLAGS : 0),
+		.pd = pd,
+		.send_ops_flags = extended ? IBV_QP_EX_WITH_SEND : 0,
+	};
+
+	cq = ibv_create_cq(pd->context, 1, NULL, NULL, 0);
+	assert_non_null(cq);
+	attr.send_cq = attr.recv_cq = cq;
+	return ibv_create_qp_ex(pd->context, &attr);
+}
+
+static void *make_qp(struct ibv_pd *pd)
+{
+	return make_qp_with(pd, false);
+}
+
+static void *make_qp_ex(struct ibv_pd *pd)
+{
+	return make_qp_with(pd, true);
+}
+
+static int end_qp(void *qp)
+{
+	struct ibv_cq *cq = ((struct ibv_qp *)qp)->send_cq;
+
+	assert_int_equal(ibv_destroy_qp(qp), 0);
+	return ibv_destroy_cq(cq);
+}
+
+static void *make_ah(struct ibv_pd *pd)
+{
+	struct ibv_ah_attr attr = { .is_global = 1, .port_num = 1 };
+	struct ibv_gid_entry entry;
+
+	assert_int_equal(ibv_query_gid_ex(pd->context, 1, 0, &entry, 0), 0);
+	attr.grh.dgid = entry.gid;
+	return ibv_create_ah(pd, &attr);
+}
+
+static int end_ah(void *ah)
+{
+	return ibv_destroy_ah(ah);
+}
+
+/* By all that knows of it; after that it can go. */
+static void is_held(void **state)
+{
+	static const struct {
+		void *(*make)(struct ibv_pd *pd);
+		int (*end)(void *object);
+	} kinds[] = {
+		{ make_mr, end_mr },	{ make_mw, end_mw },
+		{ make_srq, end_srq },	{ make_srq_ex, end_srq },
+		{ make_cq, end_cq },	{ make_qp, end_qp },
+		{ make_qp_ex, end_qp }, { make_ah, end_ah },
+	};
+	struct device device;
+	struct domain domain;
+
+	(void)state;
+	device_open(&device);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		void *object;
+
+		domain_open(&domain, &device, true);
+		object = kinds[i].make(domain.parent);
+		assert_non_null(object);
+		if (ibv_dealloc_pd(domain.parent) != EBUSY)
+			fail_msg("kind %zu does not hold its domain", i);
+		assert_int_equal(ibv_dealloc_td(domain.td), EBUSY);
+		assert_int_equal(kinds[i].end(object), 0);
+		domain_close(&domain, &device);
+	}
+	device_close(&device);
+}
+
+/* An MR that moves holds where it is, not where it was; and if it fails too. */
+static void is_held_by_an_mr_that_moves(void **state)
+{
+	struct memory host = { .kind = HOST };
+	struct device device;
+	struct domain domain;
+	struct ibv_mr *mr;
+
+	(void)state;
+	device_open(&device);
+	domain_open(&domain, &device, true);
+	memory_map(&host, HOST, PAGE);
+	mr = must_register(domain.parent, host.bytes, PAGE,
+			   IBV_ACCESS_LOCAL_WRITE);
+	assert_int_not_equal(ibv_rereg_mr(mr, IBV_REREG_MR_CHANGE_TRANSLATION,
+					  NULL, (void *)PAGE, PAGE, 0),
+			     0);
+	assert_int_equal(ibv_dealloc_pd(domain.parent), EBUSY);
+	assert_int_equal(ibv_rereg_mr(mr, IBV_REREG_MR_CHANGE_PD, domain.pd,
+				      NULL, 0, 0),
+			 0);
+	assert_int_equal(ibv_dealloc_pd(domain.parent), 0);
+	domain.parent = parent_of(domain.pd, domain.td);
+	assert_non_null(domain.parent);
+	assert_int_equal(ibv_rereg_mr(mr,
+				      IBV_REREG_MR_CHANGE_PD |
+					      IBV_REREG_MR_CHANGE_TRANSLATION,
+				      domain.parent, host.bytes, 64, 0),
+			 0);
+	assert_int_equal(ibv_dealloc_pd(domain.parent), EBUSY);
+	assert_int_equal(ibv_dereg_mr(mr), 0);
+	memory_release(&host);
+	domain_close(&domain, &device);
+	device_close(&device);
+}
+
 static void refuses_bad_input(void **state)
 {
 	struct ibv_td_init_attr unknown = { .comp_mask = 1 };
@@ -203,6 +386,9 @@ static const struct test tests[] = {
 	     cq_in_thread_domain_spares_lock),
 	TEST("provider/domain-holds-what-it-is-made-of",
 	     holds_what_it_is_made_of),
+	TEST("provider/domain-is-held-by-what-is-in-it", is_held),
+	TEST("provider/domain-is-held-by-an-mr-that-moves",
+	     is_held_by_an_mr_that_moves),
 	TEST("provider/domain-refuses-bad-input", refuses_bad_input),
 };
 

@@ -164,37 +164,6 @@ static void cq_stays_large_enough(void **state)
 	setting_close(&setting);
 }
 
-/* A queue pair on the CQ of another, and its own peer. */
-static struct queue beside(struct setting *setting)
-{
-	struct queue other = setting->pair.near;
-	struct ibv_qp_init_attr init = {
-		.send_cq = other.cq,
-		.recv_cq = other.cq,
-		.cap = { 8, 8, 1, 1, 0 },
-		.qp_type = IBV_QPT_RC,
-		.sq_sig_all = 1,
-	};
-
-	other.qp = ibv_create_qp(setting->pair.device.pd, &init);
-	assert_non_null(other.qp);
-	queue_connect(&other, other.qp->qp_num);
-	return other;
-}
-
-static void write_beside(struct setting *setting, struct queue *other)
-{
-	post(other, &(struct transfer){
-			    .opcode = IBV_WR_RDMA_WRITE,
-			    .local = setting->from.bytes,
-			    .lkey = setting->from.mr->lkey,
-			    .length = 8,
-			    .remote = (uintptr_t)setting->to.bytes,
-			    .rkey = setting->to.mr->rkey,
-		    });
-	usleep(300000);
-}
-
 /* Its own, and neither those of others nor what comes after it. */
 static void reset_takes_its_completions(void **state)
 {
@@ -205,13 +174,15 @@ static void reset_takes_its_completions(void **state)
 
 	(void)state;
 	setting_open(&setting, HOST, PAGE);
-	other = beside(&setting);
+	other = own_peer(&setting, setting.pair.near.cq, true);
 	post_chain(&setting, 3, 0);
 	usleep(300000);
-	write_beside(&setting, &other);
+	post_write(&setting, &other, 0);
+	usleep(300000);
 	post_chain(&setting, 3, 0);
 	usleep(300000);
-	write_beside(&setting, &other);
+	post_write(&setting, &other, 0);
+	usleep(300000);
 	expect_in_order(&setting, 2, 0);
 	assert_int_equal(
 		ibv_modify_qp(setting.pair.far.qp, &reset, IBV_QP_STATE), 0);

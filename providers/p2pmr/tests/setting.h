@@ -16,6 +16,11 @@ struct setting {
 
 /* `from` is a page of host memory, `to` what is asked for. */
 void setting_open(struct setting *setting, enum memory_kind kind, size_t size);
+/* A queue pair that is its own peer, on a CQ: the near one's, or another. */
+struct queue own_peer(struct setting *setting, struct ibv_cq *cq,
+		      bool all_signaled);
+/* Posts a write of eight bytes from the one memory to the other. */
+void post_write(struct setting *setting, struct queue *queue, uint64_t id);
 void setting_close(struct setting *setting);
 
 #endif

@@ -7,6 +7,12 @@
 #include "exchange.h"
 #include "plugin.h"
 
+#ifdef P2PMR_HAVE_FLUSH
+#define FLUSH IBV_QP_EX_WITH_FLUSH
+#else
+#define FLUSH 0
+#endif
+
 #define PIECE 16
 
 struct setting {
@@ -34,7 +40,7 @@ static void make_extended(struct setting *setting)
 			IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
 		.pd = setting->pair.device.pd,
 		.send_ops_flags = IBV_QP_EX_WITH_RDMA_WRITE |
-				  IBV_QP_EX_WITH_ATOMIC_FETCH_AND_ADD,
+				  IBV_QP_EX_WITH_ATOMIC_FETCH_AND_ADD | FLUSH,
 	};
 
 	assert_int_equal(ibv_destroy_qp(near->qp), 0);
@@ -198,6 +204,26 @@ static void nothing_after_an_error(void **state)
 	setting_close(&setting);
 }
 
+#ifdef P2PMR_HAVE_FLUSH
+/* Lengths that the kernel's element cannot hold are not cut. */
+static void flush_of_too_much(void **state)
+{
+	struct setting setting = { 0 };
+	unsigned int before;
+
+	(void)state;
+	setting_open(&setting);
+	before = writes;
+	ibv_wr_start(setting.qp);
+	ibv_wr_flush(setting.qp, setting.to.mr->rkey,
+		     (uintptr_t)setting.to.bytes, 1ull << 32 | 8,
+		     IBV_FLUSH_GLOBAL, IBV_FLUSH_RANGE);
+	assert_int_equal(ibv_wr_complete(setting.qp), EINVAL);
+	assert_int_equal(writes, before);
+	setting_close(&setting);
+}
+#endif
+
 static void nothing_in_wrong_state(void **state)
 {
 	struct setting setting = { 0 };
@@ -227,6 +253,9 @@ static const struct test tests[] = {
 	TEST("provider/wr-nothing-of-what-is-taken-back",
 	     nothing_of_what_is_taken_back),
 	TEST("provider/wr-nothing-after-an-error", nothing_after_an_error),
+#ifdef P2PMR_HAVE_FLUSH
+	TEST("provider/wr-flush-of-too-much", flush_of_too_much),
+#endif
 	TEST("provider/wr-nothing-in-wrong-state", nothing_in_wrong_state),
 };
 
