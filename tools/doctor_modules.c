@@ -49,19 +49,16 @@ static void check_installed(struct doctor *doctor, const struct module *module)
 				  module->name, system.release));
 }
 
-/*
- * Not modprobe -r: it fails when it cannot remove what the modules stand on, too,
- * which others use.
- */
+/* p2pmr goes with the last of those that stand on it. */
 static char *reload_command(void)
 {
 	bool bar = sysfs_exists("/sys/module/p2pmr_bar");
+	bool verbs = sysfs_exists("/sys/module/p2pmr_verbs");
 
-	return text_format(
-		"rmmod %s%sp2pmr && modprobe -a p2pmr_verbs%s",
-		bar ? "p2pmr_bar " : "",
-		sysfs_exists("/sys/module/p2pmr_verbs") ? "p2pmr_verbs " : "",
-		bar ? " p2pmr_bar" : "");
+	return text_format("modprobe -r%s%s%s && modprobe -a p2pmr_verbs%s",
+			   bar ? " p2pmr_bar" : "", verbs ? " p2pmr_verbs" : "",
+			   bar || verbs ? "" : " p2pmr",
+			   bar ? " p2pmr_bar" : "");
 }
 
 static void check_loaded(struct doctor *doctor, const struct module *module)

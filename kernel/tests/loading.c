@@ -107,10 +107,25 @@ static void host_regions_outlive_modules(void **state)
 	device_close(&device);
 }
 
+/* What the modules stand on is in use, by soft-RoCE for one. */
+static void modprobe_removes(void **state)
+{
+	const char *const argv[] = { "modprobe", "-r", VERBS_MODULE, NULL };
+
+	(void)state;
+	assert_true(module_references("ib_uverbs") > 0);
+	assert_int_equal(run_command(argv), 0);
+	assert_false(module_is_loaded(VERBS_MODULE));
+	assert_false(module_is_loaded(CORE_MODULE));
+	assert_true(module_is_loaded("ib_uverbs"));
+	modules_load();
+}
+
 static const struct test tests[] = {
 	TEST("verbs/without-modules-efault", efault_without_modules),
 	TEST("verbs/unload-refused-while-mr-lives", unload_refused),
 	TEST("verbs/load-unload-loop", load_unload_loop),
+	TEST("verbs/modprobe-removes", modprobe_removes),
 	TEST("verbs/host-mr-outlives-modules", host_regions_outlive_modules),
 };
 

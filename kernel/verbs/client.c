@@ -6,6 +6,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/debugfs.h>
+#include <linux/kmod.h>
 #include <linux/module.h>
 #include <linux/nsproxy.h>
 #include <linux/sched.h>
@@ -204,6 +205,13 @@ static int __init p2pmr_verbs_init(void)
 	detach_wq = alloc_workqueue("p2pmr_detach", WQ_UNBOUND, 0);
 	if (!detach_wq)
 		return -ENOMEM;
+	/*
+	 * Clients are removed in reverse order of registration: after ib_uverbs we
+	 * are asked first, while its files can still be closed. No softdep: with
+	 * one, modprobe -r of this module would want ib_uverbs out, too. The other
+	 * order is survived.
+	 */
+	request_module("ib_uverbs");
 	ret = ib_register_client(&client);
 	if (ret) {
 		destroy_workqueue(detach_wq);
@@ -224,11 +232,6 @@ static void __exit p2pmr_verbs_exit(void)
 module_init(p2pmr_verbs_init);
 module_exit(p2pmr_verbs_exit);
 
-/*
- * Clients are removed in reverse order of registration: after ib_uverbs we are
- * asked first, while its files can still be closed.
- */
-MODULE_SOFTDEP("pre: ib_uverbs");
 MODULE_DESCRIPTION("ibv_reg_mr() on device memory for soft-RoCE");
 MODULE_AUTHOR("The p2pmr authors");
 MODULE_VERSION("0.1.0"); /* as in CMakeLists.txt */

@@ -98,7 +98,7 @@ def doctor_not_loaded():
 
 
 def doctor_other_build():
-    """The loaded module is not the one that modprobe would load."""
+    """The loaded module is not the one that modprobe would load, whoever stands on it."""
     data = (MODULES / "updates/p2pmr/p2pmr.ko").read_bytes()
     changed = re.sub(rb"srcversion=(.)", lambda found: b"srcversion=" + (
         b"0" if found[1] != b"0" else b"1"), data)
@@ -106,8 +106,10 @@ def doctor_other_build():
     with tempfile.TemporaryDirectory() as folder, undone("modprobe p2pmr_verbs"):
         file = Path(folder, "p2pmr.ko")
         file.write_bytes(changed)
-        tool.shell(f"rmmod p2pmr_verbs p2pmr && insmod {file} && modprobe p2pmr_verbs")
-        mends("version", "warn", "the p2pmr ")
+        for others in ("p2pmr_verbs", "p2pmr_verbs p2pmr_bar"):
+            tool.shell(f"modprobe -r p2pmr_verbs && insmod {file} && modprobe -a {others}")
+            mends("version", "warn", "the p2pmr ")
+        tool.shell("rmmod p2pmr_bar")
 
 
 def list_without_modules():
