@@ -23,8 +23,10 @@ DEFAULT_TIMEOUT = 60
 
 # Nowhere, unless asked for: rdma-core's own suite, the tests of traffic once more with
 # the provider, other people's programs on it, and most of what is slow under valgrind, of
-# which a sample is enough; and the packages, which take minutes.
-LEFT_OUT = ("upstream/*", "provider/*.*", "provider_valgrind/*", "packages/*")
+# which a sample is enough; and the packages, and documentation that takes them, which
+# take minutes.
+LEFT_OUT = ("upstream/*", "provider/*.*", "provider_valgrind/*", "packages/*",
+            "documentation/building-*", "documentation/using-*")
 KEPT = ("upstream/test_cq.CQTest", "upstream/test_parent_domain.*", "provider/verbs.write-*",
         "provider/verbs.send-*", "provider/perftest.ib_send_bw-bar-on-both",
         "provider/program.rc_pingpong", "provider/program.rc_pingpong-device-memory",
@@ -38,7 +40,8 @@ KEPT = ("upstream/test_cq.CQTest", "upstream/test_parent_domain.*", "provider/ve
 # another. Of the command, what reads files of the kernel that may differ.
 LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*", "copy/*", "copy_asan/*", "lib_asan/*",
                       "lib_valgrind/*", "provider_asan/*", "provider_valgrind/*",
-                      "provider/costs-*", "style/clang-format", "tool/*", "tool_asan/*")
+                      "provider/costs-*", "style/clang-format", "documentation/*", "tool/*",
+                      "tool_asan/*")
 KEPT_ELSEWHERE = ("perftest/ib_write_bw-bar-on-both", "tool/status", "tool/bars*", "tool/mr",
                   "tool/query*", "tool/monitor", "tool/test-bar", "tool/doctor-healthy")
 # Only with --all: what fetches something large, and is the same for each target.
