@@ -216,9 +216,8 @@ static void at_the_limit(void **state)
 	there = driver_has_rereg(&scene);
 	memory_release(&scene.bar);
 	scene_close(&scene);
-	assert_int_equal(module_set(CORE_MODULE, "user_max_ranges", "0",
-				    before),
-			 0);
+	assert_int_equal(
+		module_set(CORE_MODULE, "user_max_ranges", "0", before), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
 		module_set(CORE_MODULE, "user_max_ranges", limits[i], NULL);
 		child_start(&child, change_at_the_limit, NULL);
