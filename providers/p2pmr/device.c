@@ -48,6 +48,7 @@ static void free_context(struct ibv_context *ibcontext)
 }
 
 static const struct verbs_context_ops context_ops = {
+	.advise_mr = ibv_cmd_advise_mr,
 	.alloc_dm = p2pmr_alloc_dm,
 	.alloc_mw = p2pmr_alloc_mw,
 	.alloc_parent_domain = p2pmr_alloc_parent_domain,
