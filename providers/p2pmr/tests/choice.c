@@ -144,12 +144,29 @@ static void chosen_by_configuration(void **state)
 	}
 }
 
+/* One in a file of another version, of which the plugin must believe the name. */
+static void not_used_with_another_libibverbs(void **state)
+{
+	(void)state;
+	assert_true(shell("mkdir /tmp/other && cd /tmp/other &&"
+			  "cp /usr/lib/*/libibverbs.so.1 libibverbs.so.1.99.1.2"
+			  "&& ln -s libibverbs.so.1.99.1.2 libibverbs.so.1 &&"
+			  "LD_LIBRARY_PATH=/tmp/other IBV_DRIVERS=p2pmr "
+			  "ibv_devinfo >devices 2>errors"));
+	assert_true(shell("cd /tmp/other && grep \"hca_id:.*$P2PMR_DEV\" "
+			  "devices && cat errors && grep -q 'libibverbs.so."
+			  "1.99.1.2: not used' errors"));
+	assert_true(shell("rm -r /tmp/other"));
+}
+
 static const struct test tests[] = {
 	TEST("provider/chosen-by-environment", chosen_by_environment),
 	TEST("provider/stock-without-choice", stock_without_choice),
 	TEST("provider/chosen-by-loading-first", chosen_by_loading_first),
 	TEST("provider/does-not-own-stock-context", does_not_own_stock_context),
 	TEST("provider/chosen-by-configuration", chosen_by_configuration),
+	TEST("provider/not-used-with-another-libibverbs",
+	     not_used_with_another_libibverbs),
 };
 
 int main(int argc, char **argv)
