@@ -33,20 +33,21 @@ static int fill(struct p2pmr_receive_queue *queue, struct rxe_recv_wqe *wqe,
 	return 0;
 }
 
-/* None, unless the ring is one that is still to be mapped; then it is. */
-static __attribute__((noinline)) int
-make_room(struct p2pmr_receive_queue *queue)
-{
-	int error;
+static int post(struct p2pmr_receive_queue *queue, struct ibv_recv_wr *wr,
+		struct ibv_recv_wr **bad_wr);
 
-	if (!queue->owed.size)
-		return ENOMEM;
-	error = p2pmr_srq_map_owed(
-		container_of(queue, struct p2pmr_srq, queue));
-	if (error)
-		return error;
-	return p2pmr_ring_has_room(&queue->ring, queue->ring.index) ? 0
-								    : ENOMEM;
+/* There was no room, for the ring is one that is still to be mapped. */
+static int map_and_post(struct p2pmr_receive_queue *queue,
+			struct ibv_recv_wr **bad_wr)
+{
+	int error = 0;
+
+	p2pmr_lock(&queue->lock);
+	if (queue->owed.size)
+		error = p2pmr_srq_map_owed(
+			container_of(queue, struct p2pmr_srq, queue));
+	p2pmr_unlock(&queue->lock);
+	return error ? error : post(queue, *bad_wr, bad_wr);
 }
 
 static int post(struct p2pmr_receive_queue *queue, struct ibv_recv_wr *wr,
@@ -59,10 +60,8 @@ static int post(struct p2pmr_receive_queue *queue, struct ibv_recv_wr *wr,
 	p2pmr_lock(&queue->lock);
 	for (index = ring->index; wr; wr = wr->next) {
 		if (!p2pmr_ring_has_room(ring, index)) {
-			error = make_room(queue);
-			if (error)
-				break;
-			index = ring->index;
+			error = ENOMEM;
+			break;
 		}
 		error = fill(queue, p2pmr_ring_element(ring, index), wr);
 		if (error)
@@ -73,8 +72,11 @@ static int post(struct p2pmr_receive_queue *queue, struct ibv_recv_wr *wr,
 		p2pmr_ring_fill_to(ring, index);
 	p2pmr_unlock(&queue->lock);
 
-	if (error)
+	if (error) {
 		*bad_wr = wr;
+		if (queue->owed.size)
+			return map_and_post(queue, bad_wr);
+	}
 	return error;
 }
 
