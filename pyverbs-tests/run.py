@@ -4,6 +4,7 @@
 a BAR whose content may be overwritten. Wants python3-pyverbs and rdma-core's tests."""
 
 import argparse
+import importlib.util
 import os
 import sys
 import unittest
@@ -14,6 +15,7 @@ sys.dont_write_bytecode = True
 
 import libp2pmr  # pylint: disable=wrong-import-position
 import loading  # pylint: disable=wrong-import-position
+import upstream  # pylint: disable=wrong-import-position
 
 
 def parse_arguments():
@@ -41,8 +43,28 @@ def name_bar(variable, path):
             os.environ[f"{variable}_WC"] = combining
 
 
+def load_library():
+    """Before pyverbs asks for devices, since the provider is chosen once in a process."""
+    try:
+        libp2pmr.load()
+    except OSError as error:
+        raise SystemExit(f"libp2pmr is not installed: {error}") from error
+
+
+def check_machine():
+    """One line for what is most often missing."""
+    if importlib.util.find_spec("pyverbs") is None:
+        raise SystemExit("there is no pyverbs: on Debian, install python3-pyverbs")
+    if not upstream.INSTALLED.is_dir():
+        raise SystemExit(f"{upstream.INSTALLED}: rdma-core's tests are not there; on Debian "
+                         "they come with python3-pyverbs, unless documentation is left out")
+    if not Path("/dev/p2pmr").exists():
+        raise SystemExit("/dev/p2pmr: there is none; load p2pmr's modules (modprobe p2pmr_verbs)")
+
+
 def main():
     arguments = parse_arguments()
+    check_machine()
     if not Path("/sys/class/infiniband", arguments.dev).exists():
         raise SystemExit(f"{arguments.dev}: there is no such RDMA device")
     os.environ["P2PMR_DEV"] = arguments.dev
@@ -52,8 +74,7 @@ def main():
     name_bar("P2PMR_BAR", arguments.bar)
     if arguments.bar2:
         name_bar("P2PMR_BAR2", arguments.bar2)
-    # Before pyverbs asks for devices, since the provider is chosen once in a process.
-    libp2pmr.load()
+    load_library()
     table = loading.load(arguments.dev)
     chosen = [table[name] for name in sorted(table)
               if not arguments.patterns or any(part in name for part in arguments.patterns)]
