@@ -29,18 +29,66 @@ static uint32_t opcodes_of(enum ibv_qp_type type)
 	}
 }
 
-static int check_attr(const struct ibv_qp_init_attr_ex *attr)
+/* Of the operations that soft-RoCE got later, those that this kernel lacks. */
+static int find_missing_ops(struct ibv_context *context, uint64_t wanted,
+			    uint64_t *missing)
+{
+	struct ib_uverbs_ex_query_device_resp resp;
+	size_t resp_size = sizeof(resp);
+	struct ibv_device_attr_ex attr;
+	uint64_t later = 0;
+	int error;
+
+#ifdef P2PMR_HAVE_ATOMIC_WRITE
+	later |= IBV_QP_EX_WITH_ATOMIC_WRITE;
+#endif
+#ifdef P2PMR_HAVE_FLUSH
+	later |= IBV_QP_EX_WITH_FLUSH;
+#endif
+	*missing = wanted & later;
+	if (!*missing)
+		return 0;
+	error = ibv_cmd_query_device_any(context, NULL, &attr, sizeof(attr),
+					 &resp, &resp_size);
+	if (error)
+		return error;
+#ifdef P2PMR_HAVE_ATOMIC_WRITE
+	if (attr.device_cap_flags_ex & IB_UVERBS_DEVICE_ATOMIC_WRITE)
+		*missing &= ~(uint64_t)IBV_QP_EX_WITH_ATOMIC_WRITE;
+#endif
+#ifdef P2PMR_HAVE_FLUSH
+	if (attr.device_cap_flags_ex & IB_UVERBS_DEVICE_FLUSH_GLOBAL)
+		*missing &= ~(uint64_t)IBV_QP_EX_WITH_FLUSH;
+#endif
+	return 0;
+}
+
+static int check_ops(struct ibv_context *context,
+		     const struct ibv_qp_init_attr_ex *attr)
+{
+	uint64_t missing;
+	int error;
+
+	if (!(attr->comp_mask & IBV_QP_INIT_ATTR_SEND_OPS_FLAGS))
+		return 0;
+	if (attr->send_ops_flags & ~p2pmr_supported_send_ops(attr->qp_type))
+		return EOPNOTSUPP;
+	error = find_missing_ops(context, attr->send_ops_flags, &missing);
+	if (error)
+		return error;
+	return missing ? EOPNOTSUPP : 0;
+}
+
+static int check_attr(struct ibv_context *context,
+		      const struct ibv_qp_init_attr_ex *attr)
 {
 	if ((attr->comp_mask & ~(uint32_t)SUPPORTED_MASK) ||
 	    ((attr->comp_mask & IBV_QP_INIT_ATTR_CREATE_FLAGS) &&
 	     attr->create_flags))
 		return EOPNOTSUPP;
-	if ((attr->comp_mask & IBV_QP_INIT_ATTR_SEND_OPS_FLAGS) &&
-	    (attr->send_ops_flags & ~p2pmr_supported_send_ops(attr->qp_type)))
-		return EOPNOTSUPP;
 	if (!(attr->comp_mask & IBV_QP_INIT_ATTR_PD))
 		return EINVAL;
-	return 0;
+	return check_ops(context, attr);
 }
 
 static int map_receives(struct p2pmr_qp *qp,
@@ -100,7 +148,7 @@ static struct p2pmr_qp *create(struct ibv_context *context,
 	struct p2pmr_qp *qp;
 	int error;
 
-	error = check_attr(attr);
+	error = check_attr(context, attr);
 	if (error)
 		goto err;
 	qp = calloc(1, sizeof(*qp));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /* What making objects refuses, and with which errno. */
 #include <errno.h>
+#include <stdio.h>
+#include <sys/utsname.h>
 
 #include "endpoint.h"
 #include "plugin.h"
@@ -24,6 +26,49 @@ static void completion_queues(void **state)
 	assert_int_equal(errno, EOPNOTSUPP);
 	assert_null(ibv_create_cq(device.context, 1 << 28, NULL, NULL, 0));
 	assert_int_equal(errno, EINVAL);
+	device_close(&device);
+}
+
+/* From that version on soft-RoCE has atomic writes, and says so. */
+static bool kernel_has_atomic_writes(void)
+{
+	struct utsname name;
+	int major, minor;
+
+	assert_int_equal(uname(&name), 0);
+	assert_int_equal(sscanf(name.release, "%d.%d", &major, &minor), 2);
+	return major > 6 || (major == 6 && minor >= 2);
+}
+
+/* What the kernel lacks is refused when it is asked for, not when it is posted. */
+static void operations_that_came_later(void **state)
+{
+	struct ibv_qp_init_attr_ex attr = {
+		.qp_type = IBV_QPT_RC,
+		.comp_mask =
+			IBV_QP_INIT_ATTR_PD | IBV_QP_INIT_ATTR_SEND_OPS_FLAGS,
+		.send_ops_flags = IBV_QP_EX_WITH_ATOMIC_WRITE,
+	};
+	struct device device;
+	struct ibv_cq *cq;
+	struct ibv_qp *qp;
+
+	(void)state;
+	device_open(&device);
+	cq = ibv_create_cq(device.context, 16, NULL, NULL, 0);
+	assert_non_null(cq);
+	attr.send_cq = attr.recv_cq = cq;
+	attr.pd = device.pd;
+	errno = 0;
+	qp = ibv_create_qp_ex(device.context, &attr);
+	if (kernel_has_atomic_writes()) {
+		assert_non_null(qp);
+		assert_int_equal(ibv_destroy_qp(qp), 0);
+	} else {
+		assert_null(qp);
+		assert_int_equal(errno, EOPNOTSUPP);
+	}
+	assert_int_equal(ibv_destroy_cq(cq), 0);
 	device_close(&device);
 }
 
@@ -106,6 +151,8 @@ static void what_is_in_use(void **state)
 static const struct test tests[] = {
 	TEST("provider/refuses-completion-queues", completion_queues),
 	TEST("provider/refuses-queue-pairs", queue_pairs),
+	TEST("provider/refuses-operations-that-the-kernel-lacks",
+	     operations_that_came_later),
 	TEST("provider/refuses-memory-regions", memory_regions),
 	TEST("provider/refuses-address-handles", address_handles),
 	TEST("provider/refuses-to-end-what-is-in-use", what_is_in_use),
