@@ -55,6 +55,7 @@ def ways(program):
     yield "-old-post", ("--use_old_post_send",)
     if "write" not in program:  # which perftest itself refuses
         yield "-events", ("-e",)
+    yield "-for-a-time", ("-D", "1")
     if "write" in program or "send" in program:
         yield "-inline", ("-I", "64", "-s", "64")
         yield "-uc", ("-c", "UC")
@@ -67,8 +68,9 @@ def ways(program):
 
 
 def perftest(program, *options):
-    # -F: do not mind the CPU's clock.
-    command = [program, "-d", "{dev}", "-x", "{gid}", "-p", "{port}", "-n", "40", "-F",
+    # -F: do not mind the CPU's clock. It goes by a count or by the time.
+    length = () if "-D" in options else ("-n", "40")
+    command = [program, "-d", "{dev}", "-x", "{gid}", "-p", "{port}", "-F", *length,
                *options]
     return Case(command, [*command, ADDRESS])
 
