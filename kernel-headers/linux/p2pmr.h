@@ -24,6 +24,7 @@ struct p2pmr_mapping;
 struct p2pmr_piece;
 struct p2pmr_range;
 struct p2pmr_range_ops;
+struct p2pmr_window;
 struct pid;
 struct seq_file;
 
@@ -157,7 +158,7 @@ enum p2pmr_cause {
  * @dma: where the device of p2pmr_range_map_dma() reaches it
  * @prot: cache attributes of device memory, as in a page table entry
  * @host: host memory, pinned; else device memory
- * @own_kaddr: @kaddr is the core's to unmap
+ * @window: the core's mapping that @kaddr is in, or NULL
  * @piece: index of the mapping it comes from
  *
  * Segments follow each other without a gap in the order of user addresses.
@@ -171,7 +172,7 @@ struct p2pmr_segment {
 	pgprot_t prot;
 	unsigned int piece;
 	bool host;
-	bool own_kaddr;
+	struct p2pmr_window *window;
 };
 
 #define P2PMR_INSTANCE_NAME 64

@@ -87,6 +87,10 @@ struct p2pmr_segment *p2pmr_segment_add(struct p2pmr_range *range);
 void p2pmr_segments_unmap(struct p2pmr_range *range);
 void p2pmr_segments_free(struct p2pmr_range *range);
 
+/* window.c */
+int p2pmr_window_open(struct p2pmr_segment *seg);
+void p2pmr_window_close(struct p2pmr_segment *seg);
+
 /* account.c */
 void p2pmr_account_init(void);
 int p2pmr_charge(struct p2pmr_range *range, unsigned int pieces);

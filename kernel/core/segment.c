@@ -10,7 +10,6 @@
 #include <linux/slab.h>
 
 #include "core.h"
-#include "../compat.h"
 
 /* The usual range has one segment, which needs no allocation. */
 static int grow(struct p2pmr_range *range)
@@ -64,10 +63,8 @@ int p2pmr_range_map_kernel(struct p2pmr_range *range)
 
 		if (seg->kaddr)
 			continue;
-		seg->kaddr = p2pmr_ioremap(seg->addr, seg->len, seg->prot);
-		if (!seg->kaddr)
+		if (p2pmr_window_open(seg))
 			return -ENOMEM;
-		seg->own_kaddr = true;
 	}
 	return 0;
 }
@@ -181,9 +178,8 @@ void p2pmr_segments_unmap(struct p2pmr_range *range)
 	for (i = 0; i < range->nr_segs; i++) {
 		struct p2pmr_segment *seg = &range->segs[i];
 
-		if (seg->own_kaddr)
-			iounmap(seg->kaddr);
-		seg->own_kaddr = false;
+		if (seg->window)
+			p2pmr_window_close(seg);
 	}
 }
 

@@ -122,7 +122,7 @@ static u64 count_huge(const struct p2pmr_range *range)
 	for (i = 0; i < range->nr_segs; i++) {
 		const struct p2pmr_segment *seg = &range->segs[i];
 
-		for (done = 0; seg->own_kaddr && done < seg->len; done += PAGE_SIZE) {
+		for (done = 0; seg->window && done < seg->len; done += PAGE_SIZE) {
 			if (lookup_address((uintptr_t)seg->kaddr + done, &level) &&
 			    level > PG_LEVEL_4K)
 				huge += PAGE_SIZE;
