@@ -42,8 +42,8 @@ bool p2pmr_range_has_device(unsigned long start, u64 length)
 
 	mmap_read_lock(mm);
 	while (!found && start < end) {
-		vma = find_vma(mm, start);
-		if (!vma || vma->vm_start > start)
+		vma = vma_lookup(mm, start);
+		if (!vma)
 			break;
 		found = p2pmr_is_device_vma(vma);
 		start = vma->vm_end;

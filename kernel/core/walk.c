@@ -132,8 +132,8 @@ int p2pmr_collect(struct p2pmr_range *range)
 
 	mmap_read_lock(range->mm);
 	while (!ret && addr < end) {
-		vma = find_vma(range->mm, addr);
-		if (!vma || vma->vm_start > addr) {
+		vma = vma_lookup(range->mm, addr);
+		if (!vma) {
 			ret = p2pmr_refuse(range->ops, -EFAULT,
 					   "nothing is mapped at offset %#lx",
 					   addr - range->start);
@@ -302,9 +302,8 @@ static int resolve_piece(struct p2pmr_piece *piece)
 		return p2pmr_host_pin(range, piece);
 
 	mmap_read_lock(range->mm);
-	vma = find_vma(range->mm, piece->start);
-	if (!vma || vma->vm_start > piece->start || vma->vm_end < piece->end ||
-	    !p2pmr_is_device_vma(vma)) {
+	vma = vma_lookup(range->mm, piece->start);
+	if (!vma || vma->vm_end < piece->end || !p2pmr_is_device_vma(vma)) {
 		ret = -EAGAIN;
 		goto out;
 	}
