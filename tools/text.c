@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "text.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@ void complain(const char *format, ...)
 {
 	va_list ap;
 
-	fputs("p2pmr: ", stderr);
+	fprintf(stderr, "%s: ", program_invocation_short_name);
 	va_start(ap, format);
 	vfprintf(stderr, format, ap);
 	va_end(ap);

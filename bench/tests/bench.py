@@ -1,0 +1,128 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""p2pmr-bench: each benchmark measures what it is asked to, and mistakes are told."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+FUNCTION = Path(os.environ["P2PMR_BAR"]).parent.name if "P2PMR_BAR" in os.environ else ""
+BAR, BAR_WC = f"{FUNCTION}:2", f"{FUNCTION}:2:wc"
+SECONDS = 60
+OPERATIONS = {
+    "register": ["register", "deregister"],
+    "transfer": ["write", "read"],
+    "staged": ["straight", "staged"],
+    "copy": ["to", "to/memcpy", "from", "from/memcpy"],
+    "revoke": ["munmap", "peer-told"],
+}
+
+
+def bench(*arguments, status=0):
+    command = ["p2pmr-bench", *arguments]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=SECONDS, check=False)
+    print(f"$ {' '.join(command)}\n{done.stdout}{done.stderr}status {done.returncode}")
+    assert done.returncode == status, f"status {done.returncode}, not {status}"
+    return done
+
+
+def rows(*arguments):
+    return [json.loads(line) for line in bench("-j", *arguments).stdout.splitlines()]
+
+
+def each_benchmark():
+    for benchmark, operations in OPERATIONS.items():
+        begin = time.monotonic_ns()
+        found = rows("-m", BAR, "-m", BAR_WC, "-s", "64,8K", "-n", "3", benchmark)
+        passed = time.monotonic_ns() - begin
+        expected = {(operation, memory, size) for operation in operations
+                    for memory in (BAR, BAR_WC) for size in (64, 8192)}
+        assert {(row["operation"], row["memory"], row["size"]) for row in found} == expected
+        for row in found:
+            assert row["benchmark"] == benchmark and row["unit"] == "ns", row
+            assert row["samples"] == 3, row
+            assert 0 < row["least"] <= row["median"] <= row["p90"] <= row["most"] < passed, row
+
+
+def kinds_of_host_memory():
+    Path("/proc/sys/vm/nr_hugepages").write_text("2", encoding="ascii")
+    try:
+        found = rows("-m", "host", "-m", "thp", "-m", "hugetlb", "-s", "64K", "-n", "2",
+                     "register")
+    finally:
+        Path("/proc/sys/vm/nr_hugepages").write_text("0", encoding="ascii")
+    assert {row["memory"] for row in found} == {"host", "thp", "hugetlb"}, found
+
+
+def several_at_once():
+    found = rows("-m", BAR, "-s", "64K", "-n", "3", "-v", "4", "-a", "20", "-p", "3", "register")
+    for row in found:
+        assert (row["mappings"], row["alive"], row["processes"]) == (4, 20, 3), row
+    found = rows("-m", BAR, "-s", "64K", "-n", "2", "-a", "20", "revoke")
+    assert {row["alive"] for row in found} == {20}, found
+
+
+def transfer_reaches_the_bar():
+    resource = Path(os.environ["P2PMR_BAR"])
+    bench("-m", "host", "-m", BAR, "-s", "4K", "-n", "1", "copy")
+    dump = subprocess.run([sys.executable, "-c", "import mmap, sys\n"
+                           "with open(sys.argv[1], 'r+b') as f:\n"
+                           "    print(mmap.mmap(f.fileno(), 4096)[:4096].count(b'\\1'))",
+                           str(resource)], stdout=subprocess.PIPE, text=True, check=True)
+    assert int(dump.stdout) == 4096, f"{dump.stdout} bytes were copied"
+
+
+def table_for_people():
+    lines = bench("-m", "host", "-s", "4K", "-n", "2", "register").stdout.splitlines()
+    assert lines[0].split() == ["benchmark", "operation", "memory", "size", "least", "median",
+                                "most", "ns"], lines
+    assert [line.split()[1] for line in lines[1:]] == ["register", "deregister"], lines
+    assert all(re.search(r" 4 KiB ", line) for line in lines[1:]), lines
+    # Another name for what the clock counts.
+    assert "instructions" in bench("-i", "-s", "4K", "-n", "1", "register").stdout
+
+
+def mistakes():
+    for arguments, words in (
+            ([], "which benchmark"), (["nonsense"], "'nonsense'"),
+            (["register", "copy"], "one benchmark"), (["-s", "4X", "register"], "'4X'"),
+            (["-s", "0", "register"], "'0'"), (["-n", "0", "register"], "'0'"),
+            (["-n", "-1", "register"], "'-1'"), (["-a", "x", "register"], "'x'"),
+            (["-p", "1000", "register"], "'1000'"), (["-v", "", "register"], "''"),
+            (["-s", "17179869184G", "register"], "'17179869184G'")):
+        assert words in bench(*arguments, status=2).stderr.splitlines()[0]
+    for arguments, words in (
+            (["-d", "nope", "register"], "nope: No such device"),
+            (["-m", "nope", "register"], "cannot map 4 KiB of nope"),
+            (["-m", "ffff:00:00.0:2", "copy"], "cannot map"),
+            (["-m", BAR, "-s", "64G", "register"], "cannot map 64 GiB")):
+        line, = bench(*arguments, status=1).stderr.splitlines()
+        assert words in line, line
+
+
+def help_and_manual():
+    text = bench("--help").stdout
+    for benchmark in OPERATIONS:
+        assert re.search(rf"^  {benchmark} ", text, re.M), benchmark
+    page = "/usr/share/man/man1/p2pmr-bench.1"
+    subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page], check=True)
+    source = Path(page).read_text(encoding="utf-8")
+    for name in re.findall(r"^ {2,6}(?:-\S, )?--([a-z]+)", text, re.M):
+        assert name in ("help", "usage", "version") or f", -{name}" in source, name
+
+
+TESTS = {f"bench/{function.__name__.replace('_', '-')}": function for function in (
+    each_benchmark, kinds_of_host_memory, several_at_once, transfer_reaches_the_bar,
+    table_for_people, mistakes, help_and_manual)}
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["--list"]:
+        print(*TESTS, sep="\n")
+    else:
+        TESTS[sys.argv[1]]()
