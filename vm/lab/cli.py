@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 
-from lab import demo, errors, housekeeping, packages, run, targets, tests
+from lab import bench, demo, errors, housekeeping, packages, run, targets, tests
 from lab.progress import say
 
 DESCRIPTION = """\
@@ -72,6 +72,7 @@ def _parser():
     _run_command(commands)
     _shell_command(commands)
     _packages_command(commands)
+    _bench_command(commands)
     _targets_command(commands)
     _clean_command(commands)
     return parser
@@ -145,6 +146,20 @@ def _packages_command(commands):
     parser = _command(commands, "packages", "build the Debian packages and say where they are",
                       lambda options: packages.show(targets.find(options.on)))
     _target_option(parser)
+
+
+def _bench_command(commands):
+    parser = _command(commands, "bench", "count what p2pmr costs, and draw it", _bench)
+    parser.add_argument("--on", metavar="TARGET", action="append", default=[],
+                        help="measure on this target (can be repeated; default: trixie)")
+    parser.add_argument("--quick", action="store_true", help="a part of it, in a minute or two")
+    parser.add_argument("--out", metavar="DIR", default="bench-results",
+                        help="where results, plots and the page go (default: %(default)s)")
+
+
+def _bench(options):
+    chosen = [targets.find(name) for name in options.on or [targets.DEFAULT]]
+    return bench.bench(chosen, options.quick, options.out)
 
 
 def _targets_command(commands):

@@ -41,7 +41,7 @@ KEPT = ("upstream/test_cq.CQTest", "upstream/test_parent_domain.*", "provider/ve
 LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*", "copy/*", "copy_asan/*", "lib_asan/*",
                       "lib_valgrind/*", "provider_asan/*", "provider_valgrind/*",
                       "provider/costs-*", "style/clang-format", "documentation/*", "tool/*",
-                      "tool_asan/*")
+                      "tool_asan/*", "bench/*")
 KEPT_ELSEWHERE = ("perftest/ib_write_bw-bar-on-both", "tool/status", "tool/bars*", "tool/mr",
                   "tool/query*", "tool/monitor", "tool/test-bar", "tool/doctor-healthy")
 # Only with --all: what fetches something large, and is the same for each target.
