@@ -12,6 +12,8 @@ from lab.errors import UsageError
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 _WORDS = {PASSED: "ok  ", FAILED: "FAIL", SKIPPED: "skip"}
 _COLOURS = {PASSED: "32", FAILED: "31;1", SKIPPED: "33"}
+# Of the output of a failed test, so many lines are shown once more at the end.
+LAST_LINES = 20
 
 
 @dataclass
@@ -40,26 +42,21 @@ class Report:
 
     def add(self, result):
         self._results.append(result)
-        word = _WORDS[result.result]
-        if sys.stdout.isatty():
-            word = f"\033[{_COLOURS[result.result]}m{word}\033[0m"
-        reason = f": {result.reason}" if result.reason else ""
-        self._print(f"{word} {result.target} {result.name} "
-                    f"({result.seconds:.1f} s){reason}")
+        self._print(_line(result))
         if result.result == FAILED:
-            for line in result.output.splitlines():
-                print(f"         | {line}", flush=True)
+            _print_output(result.output.splitlines())
 
     def note(self, text):
         self._print(text)
 
     def close(self):
-        """Prints the closing line; returns the exit status."""
+        """Prints the closing lines; returns the exit status."""
         counts = {kind: sum(result.result == kind for result in self._results)
                   for kind in (PASSED, FAILED, SKIPPED)}
         closing = f"{counts[PASSED]} passed, {counts[FAILED]} failed"
         if counts[SKIPPED]:
             closing += f", {counts[SKIPPED]} skipped"
+        self._repeat_failures()
         print(closing, flush=True)
         if self._json:
             with self._json as handle:
@@ -68,8 +65,28 @@ class Report:
                           handle, indent=2)
         return 1 if counts[FAILED] else 0
 
+    def _repeat_failures(self):
+        """A thousand lines may have passed since, and a log may keep only its end."""
+        failed = [result for result in self._results if result.result == FAILED]
+        for result in failed if len(self._results) > 1 else ():
+            print(_line(result), flush=True)
+            _print_output(result.output.splitlines()[-LAST_LINES:])
+
     def _elapsed(self):
         return time.monotonic() - self._start
 
     def _print(self, text):
         print(f"[{self._elapsed():6.1f} s] {text}", flush=True)
+
+
+def _line(result):
+    word = _WORDS[result.result]
+    if sys.stdout.isatty():
+        word = f"\033[{_COLOURS[result.result]}m{word}\033[0m"
+    reason = f": {result.reason}" if result.reason else ""
+    return f"{word} {result.target} {result.name} ({result.seconds:.1f} s){reason}"
+
+
+def _print_output(lines):
+    for line in lines:
+        print(f"         | {line}", flush=True)
