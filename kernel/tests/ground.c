@@ -115,10 +115,10 @@ static void restore_function(const char *function)
 /* Those of tests alone, which would hold ours. */
 static void remove_test_modules(void)
 {
-	static const char *const names[] = { "p2pmr_test_importer",
-					     "p2pmr_test_exporter",
-					     "p2pmr_test_remap",
-					     "p2pmr_test_edu" };
+	static const char *const names[] = {
+		"p2pmr_test_importer", "p2pmr_test_exporter",
+		"p2pmr_test_refuse", "p2pmr_test_remap", "p2pmr_test_edu"
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		if (!module_is_loaded(names[i]))

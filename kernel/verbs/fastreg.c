@@ -178,9 +178,10 @@ void p2pmr_fastreg_destroy(struct p2pmr_fastreg *fr)
 /*
  * A failed work request puts the QP into the error state, and one that never
  * completes still points to its MR: in both cases the QP has to go. Whoever
- * comes first replaces it; @generation tells the others that it is done.
+ * comes first replaces it; @generation tells the others that it is done. If that
+ * fails there is none, which the next one who wants it finds and tries again.
  */
-static void replace(struct p2pmr_fastreg *fr, unsigned int generation)
+static int replace(struct p2pmr_fastreg *fr, unsigned int generation)
 {
 	int ret = 0;
 
@@ -194,6 +195,7 @@ static void replace(struct p2pmr_fastreg *fr, unsigned int generation)
 	if (ret)
 		pr_err("%s: helper QP could not be replaced: %d\n",
 		       dev_name(&fr->ibdev->dev), ret);
+	return ret;
 }
 
 static int exec_once(struct p2pmr_fastreg *fr, struct ib_mr *mr, int access)
@@ -208,11 +210,11 @@ static int exec_once(struct p2pmr_fastreg *fr, struct ib_mr *mr, int access)
 		.access = access,
 	};
 	unsigned int generation;
-	int ret;
+	int ret, failed;
 
 	down_read(&fr->lock);
 	generation = fr->generation;
-	ret = fr->qp ? ib_post_send(fr->qp, &wr.wr, NULL) : -EIO;
+	ret = fr->qp ? ib_post_send(fr->qp, &wr.wr, NULL) : -EAGAIN;
 	if (!ret) {
 		if (!wait_event_timeout(fr->wait, poll(fr, &op), EXEC_TIMEOUT))
 			ret = -ETIMEDOUT;
@@ -224,9 +226,8 @@ static int exec_once(struct p2pmr_fastreg *fr, struct ib_mr *mr, int access)
 	up_read(&fr->lock);
 
 	/* @op and @mr may go only when nothing refers to them any more. */
-	if (ret)
-		replace(fr, generation);
-	return ret;
+	failed = ret ? replace(fr, generation) : 0;
+	return ret == -EAGAIN && failed ? failed : ret;
 }
 
 /**
@@ -238,7 +239,8 @@ static int exec_once(struct p2pmr_fastreg *fr, struct ib_mr *mr, int access)
  * Sleeps until the driver has executed the request. On failure the driver no
  * longer refers to @mr either.
  *
- * Return: 0, -EIO (the driver refused) or -ETIMEDOUT (it did not answer).
+ * Return: 0, -EIO (the driver refused), -ETIMEDOUT (it did not answer), or why
+ * there is no helper QP, such as -ENOMEM.
  */
 int p2pmr_fastreg_exec(struct p2pmr_fastreg *fr, struct ib_mr *mr, int access)
 {
@@ -246,7 +248,7 @@ int p2pmr_fastreg_exec(struct p2pmr_fastreg *fr, struct ib_mr *mr, int access)
 
 	down(&fr->slots);
 	ret = exec_once(fr, mr, access);
-	/* Somebody else's request broke the QP: this one was not looked at. */
+	/* There was no QP, or somebody else's request broke it: not looked at. */
 	if (ret == -EAGAIN)
 		ret = exec_once(fr, mr, access);
 	up(&fr->slots);
