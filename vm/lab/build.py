@@ -23,6 +23,11 @@ if [ "$2" = provider ]; then
 else
 	provider=-DP2PMR_BUILD_PROVIDER=OFF
 fi
+# A kernel of the lab's own has no debugging information, but its reports are better read
+# and its coverage is shown with that of the modules.
+if grep -qsx CONFIG_DEBUG_INFO_NONE=y "/lib/modules/$kernel/build/include/config/auto.conf"; then
+	export KCFLAGS=-g
+fi
 cmake -S /src -B /out/build -DCMAKE_BUILD_TYPE=RelWithDebInfo \
 	-DCMAKE_INSTALL_PREFIX=/usr -DP2PMR_KERNEL_DIR=/lib/modules/$kernel/build \
 	$provider

@@ -129,9 +129,9 @@ def _run_command(commands):
     parser.usage = ("lab run [--on TARGET] [--share DIR] [--bar-size SIZE] [--no-modules]"
                     " [--packages] [--icount] [--timeout SECONDS] -- COMMAND [ARG]...")
     _guest_options(parser)
-    parser.add_argument("--timeout", type=_seconds, default=run.DEFAULT_TIMEOUT,
-                        metavar="SECONDS", help="how long the command may take; then it "
-                        "is a hang, status 99 (default: %(default)s)")
+    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS",
+                        help="how long the command may take; then it is a hang, status 99 "
+                        f"(default: {run.DEFAULT_TIMEOUT}, and more on slow targets)")
     parser.add_argument("command", nargs=argparse.REMAINDER, metavar="COMMAND",
                         help="the command and its arguments, after --")
 
@@ -186,7 +186,8 @@ def _run(options):
         command = command[1:]
     if not command:
         raise errors.UsageError("run: no command given (see 'lab run --help')")
-    return run.command(_request(options, command=command, timeout=options.timeout))
+    timeout = options.timeout or run.DEFAULT_TIMEOUT * targets.find(options.on).slowness
+    return run.command(_request(options, command=command, timeout=timeout))
 
 
 def _test(options):

@@ -41,7 +41,7 @@ class Demo:
         """Runs the demonstration; True if every claim held."""
         request = run.Request(
             target=self._target, command=[STEPS_PROGRAM], modules=False,
-            timeout=STEP_SECONDS, environment={
+            timeout=STEP_SECONDS * self._target.slowness, environment={
                 "DEMO_WRITE_OFFSET": str(self._offsets["write"]),
                 "DEMO_WRITE_TEXT": self._written,
                 "DEMO_READ_OFFSET": str(self._offsets["read"]),
@@ -65,7 +65,7 @@ class Demo:
         word, _, rest = line.partition(" ")
         if word == "step":
             self._step, self._output = rest, []
-            self._guest.allow(STEP_SECONDS)
+            self._guest.allow(STEP_SECONDS * self._target.slowness)
         elif word == "status":
             self._left.remove(self._step)
             self._claims[self._step](int(rest), self._output)

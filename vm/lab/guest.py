@@ -85,6 +85,8 @@ class Guest:
 
     def _attempt(self, machine):
         self._booting = Step("booting the guest")
+        self._boot_seconds = BOOT_SECONDS * machine.slowness
+        self._ending_seconds = ENDING_SECONDS * machine.slowness
         self._selector = selectors.DefaultSelector()
         process = self._start(machine)
         self._monitor = Monitor(self._sockets["qmp"])
@@ -130,7 +132,7 @@ class Guest:
             connection.settimeout(SEND_SECONDS)
             if name != "qmp":
                 self._selector.register(connection, selectors.EVENT_READ, name)
-        self._deadline = time.monotonic() + BOOT_SECONDS
+        self._deadline = time.monotonic() + self._boot_seconds
         return process
 
     def _serve(self, process):
@@ -207,16 +209,16 @@ class Guest:
         elif word == "exit":
             self._phase = "end"
             self._status = int(rest)
-            self._deadline = time.monotonic() + ENDING_SECONDS
+            self._deadline = time.monotonic() + self._ending_seconds
         elif word == "failed":
             self.stop(f"the guest did not come up: {rest}")
 
     def _explain_hang(self):
         """Makes the kernel log who waits and who runs, before the guest goes."""
         self._trouble = {
-            "boot": f"no end of the boot within {BOOT_SECONDS} s",
+            "boot": f"no end of the boot within {self._boot_seconds} s",
             "command": f"the command did not end within {self._timeout:g} s",
-            "end": f"the guest did not end within {ENDING_SECONDS} s of its command",
+            "end": f"the guest did not end within {self._ending_seconds} s of its command",
         }[self._phase]
         self._log_before_hang = len(self.log)
         for letter in b"wl":

@@ -7,7 +7,7 @@ import dataclasses
 import re
 import subprocess
 
-from lab import build, cache, namespace, sources, targets, tree
+from lab import bootstrap, build, cache, namespace, sources, targets, tree
 from lab.errors import LabError
 from lab.progress import Step, say
 
@@ -105,7 +105,7 @@ def copy_of_clean(target):
 def _root(target, kind, recipe):
     def make(folder):
         with Step(f"{target.name}: {kind} tree by mmdebstrap"):
-            tree.bootstrap(target, folder / "root", recipe)
+            bootstrap.root_tree(target, folder / "root", recipe)
     key = cache.key([FORMAT, {**target.recipe(), "packages": recipe}])
     return cache.made("trees", f"{target.name}-{kind}-{key}", make) / "root"
 

@@ -35,6 +35,7 @@ class Machine:
     icount: bool = False
     share: str = ""
     terminal: bool = False
+    slowness: int = 1
     channels: dict = field(default_factory=dict)
 
     def channel_names(self):

@@ -61,12 +61,16 @@ def prepared(request):
             vmlinuz=made.vmlinuz, initramfs=archive, image=made.image, bars=bars,
             bar_size=request.bar_size, kvm=not request.icount and kvm.usable(made),
             icount=request.icount, share=request.share,
-            terminal=not request.command), token.encode()
+            terminal=not request.command,
+            slowness=request.target.slowness), token.encode()
 
 
 def _system(request):
     """The tree to boot, and what of the project is laid over it."""
     if request.packages:
+        if request.target.own_kernel:
+            raise UsageError(f"--packages: {request.target.name} has a kernel that no package "
+                             f"has (--on {request.target.suite} has one)")
         return packages.installed(request.target), b""
     made = tree.get(request.target)
     return made, build.get(made) if request.project is None else request.project
@@ -123,6 +127,7 @@ def _settings(request, bars, token, project):
     """The files that tell the guest's init what this run is about."""
     environment = {
         "P2PMR_TARGET": request.target.name,
+        "P2PMR_SLOWNESS": str(request.target.slowness),
         "P2PMR_BAR_FILE": str(bars[0]),
         "P2PMR_BAR2_FILE": str(bars[1]),
         **request.environment,

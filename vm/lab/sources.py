@@ -8,7 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from lab import cache, tree
+from lab import bootstrap, cache
 from lab.errors import LabError
 from lab.progress import Step
 
@@ -67,7 +67,7 @@ def _own_apt(folder, suite):
     for part in ("lists/partial", "cache/archives/partial"):
         (folder / part).mkdir(parents=True)
     option = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
-    line = f"deb-src {option}{tree.mirror()} {suite} main\n"
+    line = f"deb-src {option}{bootstrap.mirror()} {suite} main\n"
     (folder / "sources.list").write_text(line, encoding="utf-8")
     settings = {
         "Dir::Etc::SourceList": folder / "sources.list",

@@ -2,8 +2,11 @@
 """The targets: which Debian, which kernel, and what is installed in each."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from lab.errors import UsageError
+
+CONFIGURATIONS = Path(__file__).resolve().parent.parent / "kernel"
 
 PACKAGES = (
     # compiling for the target, with its own tools
@@ -73,31 +76,54 @@ FILE_FILTERS = (
 
 @dataclass(frozen=True)
 class Target:
-    """One Debian with one kernel. backports: its kernel comes from that suite."""
+    """One Debian with one kernel. backports: its kernel comes from that suite.
+
+    own_kernel: it has the kernel of vm/kernel/NAME.config, and for the rest the tree of the
+    target that has its suite's name
+    slowness: how many times as long as elsewhere anything may take there; all limits of
+    the lab are multiplied by it, and the guest finds it in P2PMR_SLOWNESS
+    """
 
     name: str
     suite: str
     about: str
     backports: bool = False
+    own_kernel: bool = False
+    slowness: int = 1
 
     def packages(self):
         more = FORMATTER_PACKAGES if self.name == FORMATTER else ()
         return PACKAGES + KERNEL_PACKAGES + more
 
-    def recipe(self):
-        """All that decides what is in the tree, for the cache's key."""
+    def configuration(self):
+        """That of a kernel of the lab's own."""
+        return (CONFIGURATIONS / f"{self.name}.config").read_text(encoding="utf-8")
+
+    @property
+    def watches_leaks(self):
+        """Its kernel can tell what tests leave behind (vm/guest/leaks.py)."""
+        return self.own_kernel
+
+    def release(self):
+        """What is common to all trees of a release, for the cache's key."""
         return {
             "suite": self.suite,
             "backports": self.backports,
-            "packages": self.packages(),
             "filters": FILE_FILTERS,
         }
 
+    def recipe(self):
+        """All that decides what is in the tree, for the cache's key."""
+        return {**self.release(), "packages": self.packages()}
 
+
+# The sanitizer kernel is emulated, and does several times the work.
 TARGETS = (
     Target("bookworm", "bookworm", "Debian 12, kernel 6.1"),
     Target("trixie", "trixie", "Debian 13, kernel 6.12"),
     Target("backports", "trixie", "Debian 13, newest kernel of its backports", True),
+    Target("sanitize", "trixie", "Debian 13, kernel 6.12 with KASAN, lockdep, kmemleak, …",
+           own_kernel=True, slowness=5),
 )
 DEFAULT = "trixie"
 

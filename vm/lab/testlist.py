@@ -44,8 +44,28 @@ LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*", "copy/*", "copy_asan/*", "lib_asan/
                       "tool_asan/*", "bench/*")
 KEPT_ELSEWHERE = ("perftest/ib_write_bw-bar-on-both", "tool/status", "tool/bars*", "tool/mr",
                   "tool/query*", "tool/monitor", "tool/test-bar", "tool/doctor-healthy")
+# On the sanitizer kernel, always: what does not enter the kernel there or finds out nothing
+# of it. The lab's own tests, sources, documentation and packages have no guest of this
+# kernel; user space under its own sanitizers and copies by the CPU make no other calls
+# than without; costs and speed are those of the sanitizers; and the tests of traffic once
+# more with the provider differ in user space only, so the sample above is enough.
+LEFT_OUT_ON_SANITIZER = ("lab/*", "style/*", "documentation/*", "packages/*", "*_asan/*",
+                         "*_valgrind/*", "copy/*", "bench/*", "provider/costs-*",
+                         "perftest/*", "provider/*.*")
+KEPT_ON_SANITIZER = ("perftest/ib_write_bw-bar-on-both", "perftest/ib_send_bw-bar-on-both",
+                     "provider/verbs.write-*", "provider/verbs.send-*",
+                     "provider/program.rc_pingpong-device-memory")
+# Everywhere else: what needs such a kernel.
+LEFT_OUT_BUT_ON_SANITIZER = ("left_behind/*",)
+
 # Only with --all: what fetches something large, and is the same for each target.
 LEFT_OUT_WITHOUT_ALL = ("style/checkpatch-strict",)
+
+# On targets whose kernel has it, kmemleak is asked after the tests of each program that
+# runs in the guest: a test of its own, part LEAKS_PART.
+LEAKS_PART = "leaks"
+LEAKS_PROGRAM = "/usr/lib/p2pmr-lab/check-leaks"
+LEAKS_TIMEOUT = 60
 
 # What a program lists, and whether that is all of it.
 _LIST = 'status=0; "$1" --list || status=$?; echo "status=$status"'
@@ -85,17 +105,40 @@ def matching(tests, patterns):
 
 def chosen(tests, target, complete, everything):
     """Those that run on a target: all, or what differs by kernel; everything is --all."""
+    tests = _chosen(tests, target, complete, everything)
+    return _with_leak_checks(tests) if target.watches_leaks else tests
+
+
+def _with_leak_checks(tests):
+    """Each part is followed by a look for what its tests have leaked."""
+    found = []
+    for number, test in enumerate(tests):
+        found.append(test)
+        part = test.name.partition("/")[0]
+        following = tests[number + 1].name if number + 1 < len(tests) else ""
+        if not test.on_host and not following.startswith(f"{part}/"):
+            found.append(Test(f"{LEAKS_PART}/{part}", LEAKS_PROGRAM, LEAKS_TIMEOUT, False))
+    return found
+
+
+def _chosen(tests, target, complete, everything):
+    if target.own_kernel:
+        tests = _without(tests, LEFT_OUT_ON_SANITIZER, KEPT_ON_SANITIZER)
+    else:
+        tests = _without(tests, LEFT_OUT_BUT_ON_SANITIZER)
     if not (everything and target.name == targets.DEFAULT):
-        tests = [test for test in tests if not _any_match(test.name, LEFT_OUT_WITHOUT_ALL)]
+        tests = _without(tests, LEFT_OUT_WITHOUT_ALL)
     if complete:
         return tests
-    tests = [test for test in tests
-             if not _any_match(test.name, LEFT_OUT) or _any_match(test.name, KEPT)]
+    tests = _without(tests, LEFT_OUT, KEPT)
     if target.name == targets.DEFAULT:
         return tests
+    return _without(tests, LEFT_OUT_ELSEWHERE, KEPT_ELSEWHERE)
+
+
+def _without(tests, left_out, kept=()):
     return [test for test in tests
-            if not _any_match(test.name, LEFT_OUT_ELSEWHERE)
-            or _any_match(test.name, KEPT_ELSEWHERE)]
+            if not _any_match(test.name, left_out) or _any_match(test.name, kept)]
 
 
 def _any_match(name, patterns):

@@ -43,17 +43,22 @@ class _Session:
         self.finished = set()
 
     def run(self):
-        plan = [{"name": test.name, "program": test.program, "timeout": test.timeout}
-                for test in self._tests]
+        slowness = self._target.slowness
+        plan = [{"name": test.name, "program": test.program,
+                 "timeout": test.timeout * slowness} for test in self._tests]
         request = run.Request(
             target=self._target, project=self._project,
             command=["/usr/lib/p2pmr-lab/run-tests"],
-            files={"tests": json.dumps(plan)}, timeout=MARGIN_SECONDS)
+            files={"tests": json.dumps(plan), **self._watching()}, timeout=MARGIN_SECONDS * slowness)
         with run.prepared(request) as (machine, token):
             self._guest = Guest(token, {"stdout": Lines(self._event), "stderr": self._strayed},
                                 request.timeout, after_each=self._judge)
             outcome = self._guest.run(machine)
         self._conclude(outcome)
+
+    def _watching(self):
+        """Whether the guest compares what there is after each test with what there was."""
+        return {"watch-leaks": ""} if self._target.watches_leaks else {}
 
     def _strayed(self, data):
         self._stray += data
@@ -62,7 +67,7 @@ class _Session:
         event = json.loads(line)
         if event["event"] == "start":
             test = next(test for test in self._tests if test.name == event["name"])
-            self._guest.allow(test.timeout + MARGIN_SECONDS)
+            self._guest.allow((test.timeout + MARGIN_SECONDS) * self._target.slowness)
         else:
             self._ended.append(event)
 
@@ -85,6 +90,8 @@ class _Session:
     def _finish(self, event, bad):
         result, reason = meaning(event["status"], event["output"])
         output = event["output"]
+        if event.get("left"):
+            result, reason = FAILED, "it left something behind"
         if bad:
             result, reason = FAILED, "bad kernel log"
             output += "\n" + "\n".join(bad)

@@ -3,26 +3,18 @@
 to compile in at host speed, and as a disk image that guests start from."""
 
 import json
-import os
 import platform
-import shlex
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import cache, initramfs, namespace, targets
+from lab import bootstrap, cache, initramfs, kernel, namespace, targets
 from lab.errors import LabError
 from lab.progress import Step
 
 # Raise it when the code below makes something else of the same recipe.
 FORMAT = 1
 FREE_SPACE_MIB = 2048
-
-BACKPORTS_PREFERENCE = """\
-Package: linux-image-* linux-headers-* linux-kbuild-* linux-modules-* linux-binary-* linux-base*
-Pin: release n={suite}-backports
-Pin-Priority: 990
-"""
 
 
 @dataclass(frozen=True)
@@ -62,7 +54,8 @@ class Tree:
 
 
 def _cache_name(target):
-    return f"{target.name}-{cache.key([FORMAT, target.recipe()])}"
+    more = [kernel.recipe(target)] if target.own_kernel else []
+    return f"{target.name}-{cache.key([FORMAT, target.recipe(), *more])}"
 
 
 def existing(target):
@@ -80,67 +73,31 @@ def get(target):
 def _make(target, folder):
     if platform.machine() != "x86_64":
         raise LabError("the lab's targets are amd64; this machine is not")
-    with Step(f"{target.name}: root tree by mmdebstrap"):
-        bootstrap(target, folder / "root", target.packages())
+    if target.own_kernel:
+        base = get(targets.find(target.suite))
+        with Step(f"{target.name}: root tree from that of {base.target.name}"):
+            namespace.run(["cp", "-a", "--reflink=auto", str(base.root), str(folder / "root")])
+        kernel.install(target, folder / "root")
+    else:
+        with Step(f"{target.name}: root tree by mmdebstrap"):
+            bootstrap.root_tree(target, folder / "root", target.packages())
     finish(target, folder)
 
 
 def finish(target, folder):
     """Makes what belongs to the root in a tree's folder: image, initramfs, facts."""
     root = folder / "root"
-    kernel = only_kernel(root)
+    version = only_kernel(root)
     # Where the build and its chroot mount things.
     for place in ("src", "out"):
         namespace.run(["mkdir", "-p", str(root / place)])
     with Step(f"{target.name}: disk image"):
         _make_image(root, folder / "root.img")
-    vmlinuz = root / "boot" / f"vmlinuz-{kernel}"
+    vmlinuz = root / "boot" / f"vmlinuz-{version}"
     (folder / "vmlinuz").write_bytes(vmlinuz.read_bytes())
-    (folder / "initramfs.cpio").write_bytes(initramfs.base(root, kernel))
-    facts = {"kernel": kernel, "rdma-core": package_version(root, "rdma-core")}
+    (folder / "initramfs.cpio").write_bytes(initramfs.base(root, version))
+    facts = {"kernel": version, "rdma-core": package_version(root, "rdma-core")}
     (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
-
-
-def bootstrap(target, root, packages):
-    """A root with these packages, and what they depend on."""
-    source = mirror()
-    suites = [target.suite] + ([f"{target.suite}-backports"] if target.backports else [])
-    command = [
-        "mmdebstrap", "--mode=root", "--variant=minbase", "--format=directory",
-        "--include=" + ",".join(packages),
-        '--aptopt=APT::Install-Recommends "false"',
-    ]
-    if target.backports:
-        preference = BACKPORTS_PREFERENCE.format(suite=target.suite)
-        command.append('--setup-hook=mkdir -p "$1/etc/apt/preferences.d" && '
-                       f'echo {shlex.quote(preference)} >"$1/etc/apt/preferences.d/lab"')
-    command += [f"--dpkgopt={line}" for line in targets.FILE_FILTERS]
-    command += [target.suite, str(root)]
-    command += [f"deb {source} {suite} main" for suite in suites]
-    # INITRD=No keeps initramfs-tools from making an initramfs that nobody would use.
-    try:
-        namespace.run(command, env={**os.environ, "INITRD": "No", "LC_ALL": "C.UTF-8"})
-    except LabError as error:
-        raise LabError(f"{target.name}: no root tree from {source} (if it cannot be "
-                       f"reached, name another mirror in P2PMR_MIRROR)\n{error}") from error
-
-
-def mirror():
-    """Where packages come from: as this machine's apt does, or as the user says."""
-    chosen = os.environ.get("P2PMR_MIRROR")
-    if chosen:
-        return chosen
-    listing = subprocess.run(
-        ["apt-get", "indextargets", "--no-release-info",
-         "--format", "$(REPO_URI) $(RELEASE) $(COMPONENT)", "Created-By: Packages"],
-        stdout=subprocess.PIPE, text=True, check=False).stdout
-    codename = platform.freedesktop_os_release().get("VERSION_CODENAME", "")
-    for line in listing.splitlines():
-        uri, release, component = line.split()
-        if release == codename and component == "main":
-            return uri
-    raise LabError("apt on this machine has no Debian mirror configured: "
-                   "name one in P2PMR_MIRROR")
 
 
 def only_kernel(root):

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""What the kernel holds for the RDMA modules, counted: what is more after a test than
+before it has been left behind. For kernels that account for allocations by the line of
+code that made them."""
+
+import json
+import os
+import re
+import subprocess
+import time
+
+# Whose allocations and whose mappings of device memory are counted.
+OWNERS = re.compile(r"\[(p2pmr\w*|rdma_rxe|ib_core|ib_uverbs|rdma_ucm|rdma_cm)\]")
+MODULES = ("p2pmr", "p2pmr_verbs", "p2pmr_bar", "rdma_rxe", "ib_uverbs", "ib_core")
+COUNTS_MODULE = "/usr/libexec/p2pmr/tests/modules/p2pmr_test_counts.ko"
+COUNTS = "/sys/kernel/debug/p2pmr_test_counts"
+# What is freed later (by a worker, after a grace period) has so long. It is looked at
+# again and again, so only a leak takes all of it.
+SETTLE_SECONDS = 5 * int(os.environ.get("P2PMR_SLOWNESS", 1))
+
+
+class Watch:
+    """Compares what there is with what there was at the last look."""
+
+    def __init__(self):
+        if not os.path.exists(COUNTS):
+            subprocess.run(["insmod", COUNTS_MODULE], check=True)
+        self._before = counts()
+
+    def left_behind(self):
+        """Lines about what is not as it was; what is there becomes what was there."""
+        end = time.monotonic() + SETTLE_SECONDS
+        while True:
+            now = counts()
+            lines = differences(self._before, now)
+            if not lines or time.monotonic() > end:
+                self._before = now
+                return lines
+            time.sleep(0.2)
+
+
+def differences(before, now):
+    """References must be what they were; of all else there may be less."""
+    lines = []
+    for name in sorted({*before, *now}):
+        was, has = before.get(name, 0), now.get(name, 0)
+        if has > was or has < was and name.startswith(("references", "uses")):
+            lines.append(f"left behind: {name}: {has}, was {was}")
+    return lines
+
+
+def counts():
+    """Name to number."""
+    return {**_allocations(), **_mappings(), **_uses(), **_references(), **_resources()}
+
+
+def _allocations():
+    found = {}
+    for line in _read("/proc/allocinfo").splitlines():
+        owner = OWNERS.search(line)
+        if owner:
+            _, calls, where = line.split(maxsplit=2)
+            if calls != "0":
+                found[f"allocations at {where}"] = int(calls)
+    return found
+
+
+def _mappings():
+    found = {}
+    for line in _read("/proc/vmallocinfo").splitlines():
+        owner = OWNERS.search(line)
+        if owner:
+            name = f"kernel mappings by {line.split()[2]} [{owner[1]}]"
+            found[name] = found.get(name, 0) + 1
+    return found
+
+
+def _uses():
+    found = {}
+    for module in MODULES:
+        try:
+            found[f"uses of module {module}"] = int(_read(f"/sys/module/{module}/refcnt"))
+        except FileNotFoundError:
+            pass
+    return found
+
+
+def _references():
+    found = {}
+    for line in _read(COUNTS).splitlines():
+        name, number = line.split()
+        found[f"references to {name}"] = int(number)
+    return found
+
+
+def _resources():
+    """Of each RDMA device: PDs, CQs, QPs, MRs, …"""
+    output = subprocess.run(["rdma", "-j", "resource", "show"], stdout=subprocess.PIPE,
+                            text=True, check=True).stdout
+    found = {}
+    for device in json.loads(output or "[]"):
+        for kind, number in device.items():
+            if kind not in ("ifindex", "ifname"):
+                found[f"{kind} of {device['ifname']}"] = number
+    return found
+
+
+def _read(path):
+    with open(path, encoding="utf-8", errors="replace") as handle:
+        return handle.read()
