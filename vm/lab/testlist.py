@@ -40,7 +40,8 @@ KEPT = ("upstream/test_cq.CQTest", "upstream/test_parent_domain.*", "provider/ve
 # another. Of the command, what reads files of the kernel that may differ.
 LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*", "copy/*", "copy_asan/*", "lib_asan/*",
                       "lib_valgrind/*", "provider_asan/*", "provider_valgrind/*",
-                      "provider/costs-*", "style/clang-format", "documentation/*", "tool/*",
+                      "provider/costs-*", "style/clang-format", "style/kernel-doc",
+                      "documentation/*", "tool/*",
                       "tool_asan/*", "bench/*")
 KEPT_ELSEWHERE = ("perftest/ib_write_bw-bar-on-both", "tool/status", "tool/bars*", "tool/mr",
                   "tool/query*", "tool/monitor", "tool/test-bar", "tool/doctor-healthy")
