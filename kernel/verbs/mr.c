@@ -269,11 +269,15 @@ int p2pmr_mr_answer(struct ib_mr *mr, struct ib_udata *udata)
 
 void p2pmr_mr_dereg(struct p2pmr_shadow *shadow)
 {
-	p2pmr_range_unmap(&shadow->range);
-	/* Until here p2pmr_mr_revoke_all() waits for it. */
+	p2pmr_range_revoke(&shadow->range, P2PMR_CAUSE_RELEASE);
+	/*
+	 * Until here p2pmr_mr_revoke_all() waits for it, and p2pmr_mr_show_all()
+	 * looks at a range that is still whole.
+	 */
 	mutex_lock(&shadow->dev->lock);
 	list_del(&shadow->link);
 	mutex_unlock(&shadow->dev->lock);
+	p2pmr_range_unmap(&shadow->range);
 
 	spin_lock(&shadows_lock);
 	hash_del_rcu(&shadow->hash);
