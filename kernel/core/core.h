@@ -35,6 +35,7 @@ enum p2pmr_state {
  * @seq: what @ni said before the mapping was resolved
  * @exporter: who resolves it; NULL for host memory, which may span VMAs
  * @map: what the exporter said
+ * @first_seg: index of the first of its segments, which follow each other
  * @told: bytes from @start on for which the exporter has added extents
  * @error: what was wrong with one of them
  * @mapped: @p2p_unmap is owed to the exporter
@@ -47,6 +48,7 @@ struct p2pmr_piece {
 	unsigned long seq;
 	const struct p2pmr_exporter *exporter;
 	struct p2pmr_mapping map;
+	unsigned int first_seg;
 	u64 told;
 	int error;
 	bool mapped;

@@ -290,23 +290,30 @@ static bool overlaps(const struct p2pmr_segment *seg, phys_addr_t addr, u64 len)
 				  seg->addr - addr < len;
 }
 
+/* Not over all segments of the range: those of host memory can be millions. */
+static bool piece_overlaps(const struct p2pmr_range *range, unsigned int piece,
+			   phys_addr_t addr, u64 len)
+{
+	unsigned int i;
+
+	for (i = range->pieces[piece].first_seg;
+	     i < range->nr_segs && range->segs[i].piece == piece; i++)
+		if (overlaps(&range->segs[i], addr, len))
+			return true;
+	return false;
+}
+
 /* Segments of a range that is not live yet are still being written. */
 static bool matches_exporter(const struct p2pmr_range *range,
 			     const struct sweep *sweep)
 {
 	unsigned int i;
 
-	if (range->state == P2PMR_SETUP) {
-		for (i = 0; i < range->nr_pieces; i++)
-			if (range->pieces[i].exporter == sweep->exporter)
-				return true;
-		return false;
-	}
-	for (i = 0; i < range->nr_segs; i++) {
-		const struct p2pmr_segment *seg = &range->segs[i];
-
-		if (range->pieces[seg->piece].exporter == sweep->exporter &&
-		    overlaps(seg, sweep->addr, sweep->len))
+	for (i = 0; i < range->nr_pieces; i++) {
+		if (range->pieces[i].exporter != sweep->exporter)
+			continue;
+		if (range->state == P2PMR_SETUP ||
+		    piece_overlaps(range, i, sweep->addr, sweep->len))
 			return true;
 	}
 	return false;

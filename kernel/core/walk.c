@@ -284,6 +284,7 @@ static int resolve_device(struct p2pmr_piece *piece, struct vm_area_struct *vma)
 
 	mmap_assert_locked(range->mm);
 	piece->map.bar = -1;
+	piece->first_seg = range->nr_segs;
 	ret = piece->exporter->p2p_map(&req, &piece->map);
 	if (ret)
 		return check_answer(piece, ret);
