@@ -25,6 +25,7 @@ static const struct {
 	{ "p2pmr", "allow_registers" },
 	{ "p2pmr", "allow" },
 	{ "p2pmr", "deny" },
+	{ "p2pmr", "allow_pinned" },
 	{ "p2pmr", "user_max_ranges" },
 	{ "p2pmr", "user_max_mib" },
 	{ "p2pmr_bar", "allow_registers" },

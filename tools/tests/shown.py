@@ -4,6 +4,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import tool
 from tool import NOBODY, NOT_THERE, Holder, p2pmr, parameter, setting
@@ -20,6 +21,9 @@ def status():
                           "p2pmr_bar": "installed"}, states
         values = {(entry["module"], entry["name"]): entry["value"]
                   for entry in document["parameters"]}
+        assert values == {(module, path.name): path.read_text(encoding="utf-8").strip()
+                          for module in ("p2pmr", "p2pmr_verbs")
+                          for path in Path("/sys/module", module).glob("parameters/*")}
         assert values["p2pmr", "builtin_exporter"] == "Y"
         assert [device["name"] for device in document["devices"]] == [os.environ["P2PMR_DEV"]]
         exporter, = document["exporters"]
