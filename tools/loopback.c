@@ -14,7 +14,6 @@
 #define PSN	    1
 #define GIDS	    32
 #define GID_SECONDS 2
-#define CHUNK	    (1u << 20)
 /* Retries that lead nowhere are over long before. */
 #define SECONDS 30
 
@@ -206,30 +205,25 @@ static bool wait_for_completion(struct loopback *loopback)
 }
 
 bool loopback_transfer(struct loopback *loopback, enum ibv_wr_opcode opcode,
-		       const struct ibv_mr *local, const struct ibv_mr *remote)
+		       const struct ibv_mr *local, const struct ibv_mr *remote,
+		       size_t at, uint32_t length)
 {
-	struct ibv_sge sge = { .lkey = local->lkey };
+	struct ibv_sge sge = {
+		.addr = (uintptr_t)local->addr + at,
+		.length = length,
+		.lkey = local->lkey,
+	};
 	struct ibv_send_wr *bad, wr = {
 		.opcode = opcode,
 		.send_flags = IBV_SEND_SIGNALED,
 		.sg_list = &sge,
 		.num_sge = 1,
-		.wr.rdma.rkey = remote->rkey,
+		.wr.rdma = { .remote_addr = (uintptr_t)remote->addr + at,
+			     .rkey = remote->rkey },
 	};
+	int error = ibv_post_send(loopback->near, &wr, &bad);
 
-	/* soft-RoCE's longest message is 8 MiB. */
-	for (size_t at = 0; at < local->length; at += sge.length) {
-		size_t rest = local->length - at;
-		int error;
-
-		sge.addr = (uintptr_t)local->addr + at;
-		sge.length = rest < CHUNK ? rest : CHUNK;
-		wr.wr.rdma.remote_addr = (uintptr_t)remote->addr + at;
-		error = ibv_post_send(loopback->near, &wr, &bad);
-		if (error)
-			return failed("ibv_post_send", error);
-		if (!wait_for_completion(loopback))
-			return false;
-	}
-	return true;
+	if (error)
+		return failed("ibv_post_send", error);
+	return wait_for_completion(loopback);
 }

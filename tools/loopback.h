@@ -20,8 +20,12 @@ struct loopback {
 bool loopback_open(struct loopback *loopback, const char *device);
 void loopback_close(struct loopback *loopback);
 
-/* An RDMA WRITE or READ, done when it returns. */
+/*
+ * An RDMA WRITE or READ of as many bytes at the same place in both MRs, done when
+ * it returns. soft-RoCE's longest message is 8 MiB.
+ */
 bool loopback_transfer(struct loopback *loopback, enum ibv_wr_opcode opcode,
-		       const struct ibv_mr *local, const struct ibv_mr *remote);
+		       const struct ibv_mr *local, const struct ibv_mr *remote,
+		       size_t at, uint32_t length);
 
 #endif

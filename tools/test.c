@@ -12,6 +12,7 @@
 #include "command.h"
 #include "json.h"
 #include "options.h"
+#include "signals.h"
 #include "terminal.h"
 #include "text.h"
 #include "trial.h"
@@ -235,7 +236,10 @@ static int run(const struct arguments *arguments)
 	if (fd < 0)
 		return EXIT_NO_P2PMR;
 	close(fd);
+	/* What it has taken and made it gives back before it ends. */
+	signals_hold();
 	ret = try_on_device(arguments, &trial);
+	signals_let_go();
 	/* Where it came to nothing, a line has said why. */
 	if (ret != EXIT_OK && !trial.write.done)
 		return ret;

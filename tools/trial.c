@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -13,6 +12,7 @@
 
 #include "command.h"
 #include "loopback.h"
+#include "signals.h"
 #include "text.h"
 
 static const char *why_not_registered(int error)
@@ -69,45 +69,109 @@ static size_t differing(const uint8_t *a, const uint8_t *b, size_t length)
 	return count;
 }
 
-/* host has two halves of the length, of which the first is registered. */
-static bool transfer(struct trial *trial, struct loopback *loopback,
-		     struct p2pmr_mapping *mapping, const struct ibv_mr *bar,
-		     const struct ibv_mr *local)
+/* Bytes between two looks at whether it shall go on. */
+#define PIECE (1u << 20)
+
+/*
+ * What the steps of a trial work on; before, host and other have its length, and
+ * host is what local is over.
+ */
+struct work {
+	struct trial *trial;
+	struct loopback *loopback;
+	struct p2pmr_mapping *mapping;
+	const struct ibv_mr *bar, *local;
+	uint8_t *before, *host, *other;
+};
+
+/* A step, for some bytes from a place on. */
+typedef bool step(struct work *work, size_t at, size_t length);
+
+static bool save(struct work *work, size_t at, size_t length)
 {
-	uint8_t *host = local->addr, *other = host + trial->length;
+	return !p2pmr_read(work->mapping, at, work->before + at, length);
+}
+
+static bool write_by_rdma(struct work *work, size_t at, size_t length)
+{
+	return loopback_transfer(work->loopback, IBV_WR_RDMA_WRITE, work->local,
+				 work->bar, at, length);
+}
+
+static bool read_by_cpu(struct work *work, size_t at, size_t length)
+{
+	return !p2pmr_read(work->mapping, at, work->other + at, length);
+}
+
+static bool write_by_cpu(struct work *work, size_t at, size_t length)
+{
+	return !p2pmr_write(work->mapping, at, work->other + at, length);
+}
+
+static bool read_by_rdma(struct work *work, size_t at, size_t length)
+{
+	return loopback_transfer(work->loopback, IBV_WR_RDMA_READ, work->local,
+				 work->bar, at, length);
+}
+
+static bool put_back(struct work *work, size_t at, size_t length)
+{
+	return !p2pmr_write(work->mapping, at, work->before + at, length);
+}
+
+/* All of it, unless the user does not want to wait for that. */
+static bool in_pieces(struct work *work, step *step)
+{
+	size_t length;
+
+	for (size_t at = 0; at < work->trial->length; at += length) {
+		length = work->trial->length - at;
+		if (length > PIECE)
+			length = PIECE;
+		if (step != put_back && signals_wait())
+			return false;
+		if (!step(work, at, length))
+			return false;
+	}
+	return true;
+}
+
+static bool transfer(struct work *work)
+{
+	struct trial *trial = work->trial;
 	size_t length = trial->length;
 
-	fill(host, length, getpid());
-	if (!loopback_transfer(loopback, IBV_WR_RDMA_WRITE, local, bar))
+	fill(work->host, length, getpid());
+	if (!in_pieces(work, write_by_rdma) || !in_pieces(work, read_by_cpu))
 		return false;
-	p2pmr_read(mapping, 0, other, length);
-	trial->write.differing = differing(host, other, length);
+	trial->write.differing = differing(work->host, work->other, length);
 	trial->write.done = true;
 
-	fill(other, length, getpid() + 1);
-	p2pmr_write(mapping, 0, other, length);
-	memset(host, 0, length);
-	if (!loopback_transfer(loopback, IBV_WR_RDMA_READ, local, bar))
+	fill(work->other, length, getpid() + 1);
+	memset(work->host, 0, length);
+	if (!in_pieces(work, write_by_cpu) || !in_pieces(work, read_by_rdma))
 		return false;
-	trial->read.differing = differing(host, other, length);
+	trial->read.differing = differing(work->host, work->other, length);
 	trial->read.done = true;
 	return true;
 }
 
-static bool try_registered(struct trial *trial, struct loopback *loopback,
-			   struct p2pmr_mapping *mapping, uint8_t *host)
+static bool try_registered(struct work *work)
 {
-	struct p2pmr_mr *bar = register_bar(trial, loopback->pd, mapping);
+	struct trial *trial = work->trial;
+	struct ibv_pd *pd = work->loopback->pd;
+	struct p2pmr_mr *bar = register_bar(trial, pd, work->mapping);
 	struct ibv_mr *local;
 	bool ok = false;
 
 	if (!bar)
 		return false;
-	local = ibv_reg_mr(loopback->pd, host, trial->length,
+	local = ibv_reg_mr(pd, work->host, trial->length,
 			   IBV_ACCESS_LOCAL_WRITE);
 	if (local) {
-		ok = transfer(trial, loopback, mapping, p2pmr_mr_verbs(bar),
-			      local);
+		work->bar = p2pmr_mr_verbs(bar);
+		work->local = local;
+		ok = transfer(work);
 		ibv_dereg_mr(local);
 	} else {
 		complain("cannot register %" PRIu64 " bytes of host memory: %s",
@@ -152,24 +216,29 @@ static struct p2pmr_mapping *map(const struct trial *trial)
 	return mapping;
 }
 
-/* From here to the end the BAR's bytes are ours, so nobody shall stop us. */
 static int try_mapped(struct trial *trial, struct loopback *loopback,
 		      struct p2pmr_mapping *mapping)
 {
 	size_t length = trial->length;
 	uint8_t *before = must_realloc(NULL, length, 3);
-	uint8_t *host = before + length;
-	sigset_t all, old;
-	bool ok;
+	struct work work = {
+		.trial = trial,
+		.loopback = loopback,
+		.mapping = mapping,
+		.before = before,
+		.host = before + length,
+		.other = before + 2 * length,
+	};
+	bool ok = false;
 
-	sigfillset(&all);
-	sigprocmask(SIG_BLOCK, &all, &old);
-	p2pmr_read(mapping, 0, before, length);
-	ok = try_registered(trial, loopback, mapping, host);
-	p2pmr_write(mapping, 0, before, length);
-	p2pmr_read(mapping, 0, host, length);
-	trial->restored = !memcmp(before, host, length);
-	sigprocmask(SIG_SETMASK, &old, NULL);
+	if (in_pieces(&work, save)) {
+		ok = try_registered(&work);
+		in_pieces(&work, put_back);
+		trial->restored = in_pieces(&work, read_by_cpu) &&
+				  !memcmp(before, work.other, length);
+	}
+	if (signals_wait())
+		complain("stopped; the BAR's bytes are what they were");
 	free(before);
 	return ok ? EXIT_OK : EXIT_WRONG;
 }

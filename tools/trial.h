@@ -27,7 +27,8 @@ struct trial {
 
 /*
  * An exit status. What fails is said in one line on standard error; that data
- * differ is not, it is in the trial.
+ * differ is not, it is in the trial. Signals are to be held: one that would end
+ * the program ends the trial, once the BAR has its bytes back.
  */
 int trial_run(struct trial *trial);
 bool trial_is_good(const struct trial *trial);

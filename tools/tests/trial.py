@@ -4,6 +4,7 @@
 the provider."""
 
 import os
+import signal
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -84,6 +85,28 @@ def test_of_strangers():
         os.chown(path, 0, 0)
 
 
+def test_stopped():
+    """Whoever does not want to wait for the end need not, and the BAR has its bytes back."""
+    def packets():
+        counters = Path("/sys/class/infiniband", os.environ["P2PMR_DEV"], "ports/1/hw_counters")
+        return int((counters / "sent_pkts").read_text(encoding="utf-8"))
+
+    before, sent = whole_bar(), packets()
+    beginning = hostport.ask("bar-sha256", 0, 0, 4096)
+    words = [tool.program(), "test", "-l", str(SIZE), tool.function(), "2"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env=tool.environment()) as process:
+        while hostport.ask("bar-sha256", 0, 0, 4096) == beginning:
+            assert process.poll() is None, "it is over"
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert process.returncode == -signal.SIGINT and not out, (process.returncode, out)
+    assert "stopped" in err and len(err.splitlines()) == 1, err
+    assert whole_bar() == before
+    # To and fro, a KiB in each packet.
+    assert packets() - sent < 2 * SIZE // 1024, packets() - sent
+
+
 def test_disabled():
     path = tool.function_file("enable")
     tool.write(path, 0)
@@ -161,7 +184,7 @@ def exec_without_provider():
 
 if __name__ == "__main__":
     sys.exit(tool.main((test_bar, test_piece, test_goes_through_the_bar, test_registers,
-                        test_of_strangers, test_disabled, test_creates_device, exec_program,
-                        exec_chooses_the_provider, exec_without_provider),
+                        test_of_strangers, test_stopped, test_disabled, test_creates_device,
+                        exec_program, exec_chooses_the_provider, exec_without_provider),
                        sanitized=(test_bar, test_registers, test_creates_device,
                                   exec_program)))
