@@ -148,6 +148,50 @@ static void takes_back_the_rest(void **state)
 	neighbours_close(&n);
 }
 
+/* Host memory before it and after it, twice the exporter's in between. */
+static void takes_back_a_part_of_a_mixed_range(void **state)
+{
+	/* Of the exporter's memory, and whether the range goes by that. */
+	static const struct {
+		size_t at;
+		bool goes;
+	} parts[] = { { 0, true },
+		      { 2 * WINDOW - 1, true },
+		      { 2 * WINDOW, false } };
+	const size_t size = 5 * WINDOW;
+	struct device device;
+	struct ibv_mr *mr;
+
+	(void)state;
+	device_open(&device);
+	exporter_load("");
+	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+		uint8_t *bytes =
+			mmap(NULL, size, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+
+		print_message("%zu\n", i);
+		assert_true(bytes != MAP_FAILED);
+		for (size_t n = 0; n < 2; n++)
+			assert_true(mremap(exporter_map(n * WINDOW), WINDOW,
+					   WINDOW,
+					   MREMAP_MAYMOVE | MREMAP_FIXED,
+					   bytes + (1 + 2 * n) * WINDOW) !=
+				    MAP_FAILED);
+		mr = must_register(device.pd, bytes, size, ACCESS_ALL);
+		assert_exporter_says("users=2 ");
+		exporter_do("take %zu 1\n", parts[i].at);
+		assert_exporter_says(parts[i].goes ? "users=0 " : "users=2 ");
+		assert_int_equal(ranges_of(getpid(), "live"), !parts[i].goes);
+		exporter_do("give\n");
+		assert_int_equal(ibv_dereg_mr(mr), 0);
+		assert_int_equal(munmap(bytes, size), 0);
+		assert_exporter_says("users=0 ");
+	}
+	exporter_unload();
+	device_close(&device);
+}
+
 /* No notifier would tell of a change of their rights. */
 static void must_know_of_mprotect(void **state)
 {
@@ -309,6 +353,8 @@ static const struct test tests[] = {
 	TEST("exporter/takes-back-a-part", takes_back_a_part),
 	TEST("exporter/takes-back-all", takes_back_all),
 	TEST("exporter/takes-back-the-rest", takes_back_the_rest),
+	TEST("exporter/takes-back-a-part-of-a-mixed-range",
+	     takes_back_a_part_of_a_mixed_range),
 	TEST("exporter/must-know-of-mprotect", must_know_of_mprotect),
 	TEST("exporter/mapping-without-entries", mapping_without_entries),
 	TEST("exporter/waits-alone", waits_alone),
