@@ -197,7 +197,7 @@ void queue_close(struct queue *queue)
  * Not by a reset: rxe moves a queue pair to the error state some time after
  * the failed completion, and would do so to one that is being set up again.
  */
-static void renew(struct queue *queue)
+void queue_renew(struct queue *queue)
 {
 	struct ibv_wc wc;
 
@@ -230,8 +230,8 @@ void pair_close(struct pair *pair)
 
 void pair_reconnect(struct pair *pair)
 {
-	renew(&pair->near);
-	renew(&pair->far);
+	queue_renew(&pair->near);
+	queue_renew(&pair->far);
 	connect_both(pair);
 }
 

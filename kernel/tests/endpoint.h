@@ -47,6 +47,8 @@ void queue_open(struct queue *queue, struct device *device,
 		enum ibv_qp_type type);
 void queue_connect(struct queue *queue, uint32_t peer_qp_num);
 void queue_start_ud(struct queue *queue);
+/* After a failed transfer: a fresh RC queue pair in the place of the dead one. */
+void queue_renew(struct queue *queue);
 void queue_close(struct queue *queue);
 
 void pair_open(struct pair *pair);

@@ -149,6 +149,8 @@ void ground_remember(void)
 	remember_rdma_device();
 	remember_settings("/sys/module/p2pmr*/parameters/*");
 	remember_settings("/proc/sys/vm/nr_hugepages");
+	remember_settings("/proc/sys/vm/min_free_kbytes");
+	remember_settings("/sys/devices/system/cpu/cpu1/online");
 }
 
 void ground_restore(void)

@@ -40,6 +40,14 @@ const char *need_env(const char *name)
 	return value;
 }
 
+unsigned int slowness(void)
+{
+	const char *value = getenv("P2PMR_SLOWNESS");
+	unsigned long times = value ? strtoul(value, NULL, 10) : 0;
+
+	return times ? times : 1;
+}
+
 static int list_tests(const struct test *tests, size_t count)
 {
 	for (size_t i = 0; i < count; i++)

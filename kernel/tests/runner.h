@@ -44,4 +44,7 @@ void skip_test(const char *format, ...)
 /* A variable of the lab's environment; its absence fails the test. */
 const char *need_env(const char *name);
 
+/* How many times as long as elsewhere things may take in this guest. */
+unsigned int slowness(void);
+
 #endif

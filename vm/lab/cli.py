@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 
-from lab import bench, demo, errors, housekeeping, packages, run, targets, tests
+from lab import bench, chaos, demo, errors, housekeeping, packages, run, targets, tests
 from lab.progress import say
 
 DESCRIPTION = """\
@@ -73,6 +73,7 @@ def _parser():
     _shell_command(commands)
     _packages_command(commands)
     _bench_command(commands)
+    _chaos_command(commands)
     _targets_command(commands)
     _clean_command(commands)
     return parser
@@ -162,6 +163,25 @@ def _bench(options):
     return bench.bench(chosen, options.quick, options.out)
 
 
+def _chaos_command(commands):
+    parser = _command(commands, "chaos", "let things happen to device memory under traffic",
+                      _chaos)
+    _target_option(parser)
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--rounds", metavar="N", type=_positive,
+                        help="so many rounds (default: each event twice at least)")
+    length.add_argument("--for", metavar="TIME", type=_duration, dest="duration",
+                        help="for so long: seconds, or with a unit, such as 30m or 8h")
+    parser.add_argument("--seed", metavar="N", type=_natural,
+                        help="what decides what happens (default: a new one, which is shown)")
+    parser.add_argument("--json", metavar="FILE", help="write the figures to FILE as well")
+
+
+def _chaos(options):
+    return chaos.chaos(targets.find(options.on), options.rounds, options.duration,
+                       options.seed, options.json)
+
+
 def _targets_command(commands):
     parser = _command(commands, "targets", "show what there is to run on",
                       lambda options: housekeeping.show_targets(options.json))
@@ -209,6 +229,26 @@ def _seconds(text):
         seconds = 0
     if not seconds > 0:
         raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds")
+    return seconds
+
+
+def _natural(text):
+    if not text.isascii() or not text.isdigit() or int(text) >= 1 << 64:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number from 0 to 2^64-1")
+    return int(text)
+
+
+def _positive(text):
+    if not _natural(text):
+        raise argparse.ArgumentTypeError("none is too few")
+    return int(text)
+
+
+def _duration(text):
+    found = re.fullmatch(r"([0-9]{1,9})([smh]?)", text)
+    seconds = int(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0
+    if not seconds:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a time, such as 90s, 30m or 8h")
     return seconds
 
 

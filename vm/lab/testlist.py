@@ -37,12 +37,12 @@ KEPT = ("upstream/test_cq.CQTest", "upstream/test_parent_domain.*", "provider/ve
 # On targets other than the default one, unless asked for: all that depends on the
 # kernel. perftest is user space over the same verbs, so a sample of it is enough; copies
 # and costs are the CPU's affair, and sanitizers find on one kernel what they would on
-# another. Of the command, what reads files of the kernel that may differ.
+# another. Chaos takes minutes. Of the command, what reads files of the kernel that may differ.
 LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*", "copy/*", "copy_asan/*", "lib_asan/*",
                       "lib_valgrind/*", "provider_asan/*", "provider_valgrind/*",
                       "provider/costs-*", "style/clang-format", "style/kernel-doc",
-                      "documentation/*", "tool/*",
-                      "tool_asan/*", "bench/*")
+                      "documentation/*", "tool/*", "tool_asan/*", "bench/*",
+                      "chaos/under-traffic")
 KEPT_ELSEWHERE = ("perftest/ib_write_bw-bar-on-both", "tool/status", "tool/bars*", "tool/mr",
                   "tool/query*", "tool/monitor", "tool/test-bar", "tool/doctor-healthy")
 # On the sanitizer kernel, always: what does not enter the kernel there or finds out nothing
