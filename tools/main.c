@@ -21,12 +21,13 @@ static const struct command *const commands[] = {
 
 static int help(void)
 {
-	printf("usage: p2pmr COMMAND [OPTION]... [OPERAND]...\n\n"
+	printf("usage: p2pmr [-j] COMMAND [OPTION]... [OPERAND]...\n\n"
 	       "RDMA into the memory of PCI devices: what is there, and does "
 	       "it work.\n\n");
 	for (size_t i = 0; i < COMMANDS; i++)
 		printf("  %-10s%s\n", commands[i]->name, commands[i]->summary);
 	printf("\n"
+	       "  -j, --json      JSON, as after the name of the command\n"
 	       "  -h, --help      this text; that of a command after its name\n"
 	       "  -V, --version   versions of this program and its library\n\n"
 	       "See p2pmr(1).\n");
@@ -40,10 +41,14 @@ static int version(void)
 	return EXIT_OK;
 }
 
-static int run(const struct command *command, int argc, char **argv)
+static int run(const struct command *command, bool json, int argc, char **argv)
 {
-	struct arguments arguments = { 0 };
-	int ret = options_parse(command, argc, argv, &arguments);
+	struct arguments arguments = { .json = json };
+	int ret;
+
+	if (json && !options_have(command, 'j'))
+		return usage_error(command, "it has no JSON");
+	ret = options_parse(command, argc, argv, &arguments);
 
 	if (ret)
 		return ret;
@@ -57,14 +62,21 @@ static int run(const struct command *command, int argc, char **argv)
 static int choose(int argc, char **argv)
 {
 	const char *word = argc > 1 ? argv[1] : "";
+	bool json = !strcmp(word, "-j") || !strcmp(word, "--json");
 
+	/* Where rdma(8) and ip(8) have it. */
+	if (json) {
+		argc--;
+		argv++;
+		word = argc > 1 ? argv[1] : "";
+	}
 	if (!strcmp(word, "-h") || !strcmp(word, "--help"))
 		return help();
 	if (!strcmp(word, "-V") || !strcmp(word, "--version"))
 		return version();
 	for (size_t i = 0; i < COMMANDS; i++)
 		if (!strcmp(word, commands[i]->name))
-			return run(commands[i], argc - 1, argv + 1);
+			return run(commands[i], json, argc - 1, argv + 1);
 	if (*word == '-')
 		complain("unknown option %s (see p2pmr --help)", word);
 	else if (argc > 1)

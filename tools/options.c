@@ -11,7 +11,6 @@
 #include <string.h>
 
 #define LETTERS_MAX (2 * OPTIONS_MAX + 3)
-#define HELP_COLUMN 28
 
 int usage_error(const struct command *command, const char *format, ...)
 {
@@ -57,6 +56,11 @@ static int find(const struct command *command, int letter)
 		if (command->options[i].letter == letter)
 			return i;
 	return -1;
+}
+
+bool options_have(const struct command *command, char letter)
+{
+	return find(command, letter) >= 0;
 }
 
 const char *option(const struct arguments *arguments, char letter)
@@ -114,20 +118,30 @@ int options_parse(const struct command *command, int argc, char **argv,
 	return 0;
 }
 
+/* "-l, --length=BYTES"; how long that is. */
+static int form(const struct option_spec *spec, char *text, size_t size)
+{
+	return snprintf(text, size, "  -%c, --%s%s%s", spec->letter, spec->name,
+			spec->argument ? "=" : "",
+			spec->argument ? spec->argument : "");
+}
+
 void print_help(const struct command *command)
 {
+	int length, longest = 0;
 	char text[64];
 
 	printf("usage: p2pmr %s [OPTION]...%s%s\n\n%s\n\n", command->name,
 	       command->operands ? " " : "",
 	       command->operands ? command->operands : "", command->about);
 	for (size_t i = 0; command->options[i].name; i++) {
-		const struct option_spec *spec = &command->options[i];
-
-		snprintf(text, sizeof(text), "  -%c, --%s%s%s", spec->letter,
-			 spec->name, spec->argument ? "=" : "",
-			 spec->argument ? spec->argument : "");
-		printf("%-*s%s\n", HELP_COLUMN, text, spec->help);
+		length = form(&command->options[i], text, sizeof(text));
+		if (length > longest)
+			longest = length;
+	}
+	for (size_t i = 0; command->options[i].name; i++) {
+		form(&command->options[i], text, sizeof(text));
+		printf("%-*s  %s\n", longest, text, command->options[i].help);
 	}
 }
 

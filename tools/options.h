@@ -19,6 +19,9 @@ int options_parse(const struct command *command, int argc, char **argv,
 int usage_error(const struct command *command, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
 
+/* Is there an option of that letter? */
+bool options_have(const struct command *command, char letter);
+
 void print_help(const struct command *command);
 
 /* Decimal or 0x…, with K, M or G for powers of 1024; false if it is neither. */

@@ -40,6 +40,11 @@ _p2pmr_offer()
 
 _p2pmr()
 {
+	# What may stand before the command is out of the way of all that follows.
+	if ((COMP_CWORD > 1)) && [[ ${COMP_WORDS[1]} == @(-j|--json) ]]; then
+		COMP_WORDS=("${COMP_WORDS[0]}" "${COMP_WORDS[@]:2}")
+		((COMP_CWORD--))
+	fi
 	local current=${COMP_WORDS[COMP_CWORD]} command=${COMP_WORDS[1]} options
 	COMPREPLY=()
 	# Bash has cut an address at its colons: its beginning is in the words before.
@@ -50,7 +55,7 @@ _p2pmr()
 
 	if ((COMP_CWORD == 1)); then
 		_p2pmr_offer "status bars mr query test doctor exec monitor \
---help --version" "$current"
+--json --help --version" "$current"
 		return
 	fi
 	case $command in

@@ -37,6 +37,8 @@ def help_of_all():
         text = p2pmr(command, "-h").out
         assert text.startswith(f"usage: p2pmr {command} [OPTION]...")
         assert ("j", "json", "") in options(command) or command == "exec"
+        for line in re.findall(r"^  -.*", text, re.M):
+            assert re.match(r"  -\w, --[\w-]+(=[A-Z]+)?  +\S", line), line
 
 
 def version():
@@ -87,7 +89,9 @@ def complete(*words):
 
 
 def completion_in_bash():
-    assert set(complete("p2pmr", "")) == {*COMMANDS, "--help", "--version"}
+    assert set(complete("p2pmr", "")) == {*COMMANDS, "--json", "--help", "--version"}
+    assert complete("p2pmr", "-j", "mo") == ["monitor"]
+    assert "--watch" in complete("p2pmr", "--json", "mr", "--")
     assert complete("p2pmr", "mo") == ["monitor"]
     for command in COMMANDS:
         names = {f"--{name}" for _, name, _ in options(command)}

@@ -42,6 +42,8 @@ WRONG_LINES = (
     (("doctor", "now"), "'now'"),
     (("exec",), "COMMAND"),
     (("exec", "-j", "true"), "-j"),
+    (("-j",), "which command"),
+    (("--json", "exec", "true"), "JSON"),
     (("monitor", "-n", "0"), "'0'"),
 )
 

@@ -34,6 +34,13 @@ def status():
             assert word in text, word
 
 
+def json_before_the_command():
+    """As rdma(8) has it."""
+    for option in ("-j", "--json"):
+        assert p2pmr(option, "bars", tool.function()).document == \
+            p2pmr("bars", "--json", tool.function()).document
+
+
 def status_counts():
     before = p2pmr("status", "-j").document
     with Holder():
@@ -229,7 +236,7 @@ def query_read_only():
 
 
 if __name__ == "__main__":
-    sys.exit(tool.main((status, status_counts, bars, bars_of_drivers, bars_by_policy,
-                        bars_through_p2pmr_bar, mr, mr_of_others, mr_watch, query,
+    sys.exit(tool.main((status, json_before_the_command, status_counts, bars, bars_of_drivers,
+                        bars_by_policy, bars_through_p2pmr_bar, mr, mr_of_others, mr_watch, query,
                         query_through_p2pmr_bar, query_rights, query_host, query_read_only),
                        sanitized=(status, bars, mr, mr_watch, query, query_host)))
