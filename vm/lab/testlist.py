@@ -66,7 +66,8 @@ LEFT_OUT_WITHOUT_ALL = ("style/checkpatch-strict",)
 # runs in the guest: a test of its own, part LEAKS_PART.
 LEAKS_PART = "leaks"
 LEAKS_PROGRAM = "/usr/lib/p2pmr-lab/check-leaks"
-LEAKS_TIMEOUT = 60
+# Two scans of all memory: tens of seconds where several guests are emulated at once.
+LEAKS_TIMEOUT = 180
 
 # What a program lists, and whether that is all of it.
 _LIST = 'status=0; "$1" --list || status=$?; echo "status=$status"'
