@@ -5,8 +5,10 @@
  * stays revoked, and the couple beside them goes on. `chaos --help` tells of
  * long runs, for which the lab has a command.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,6 +22,7 @@
 #include "chaos_round.h"
 #include "chaos_watchdog.h"
 #include "runner.h"
+#include "system.h"
 
 /* What a round may take, with what it waits for elsewhere, on a busy machine. */
 #define ROUND_SECONDS	 120
@@ -197,6 +200,49 @@ static void notices_what_goes_on(void **state)
 	assert_true(chaos_close(&chaos, why));
 }
 
+static uint8_t *other_mapping;
+
+static void *scribble(void *argument)
+{
+	for (uint8_t value = 0;; value++)
+		memset(other_mapping, value, OWNED_SIZE + 1);
+	return argument;
+}
+
+/* Revoked it is, and yet the bytes change, and one behind them. */
+static int unmap_and_scribble(struct owned *owned)
+{
+	pthread_t thread;
+
+	other_mapping =
+		bar_mmap(BAR, NULL, OWNED_SIZE + PAGE, PROT_READ | PROT_WRITE,
+			 MAP_SHARED, CHAOS_VICTIMS_AT);
+	if (other_mapping == MAP_FAILED)
+		return errno;
+	if (pthread_create(&thread, NULL, scribble, NULL))
+		return EAGAIN;
+	return owner_unmaps(owned);
+}
+
+static void notices_bytes_that_change(void **state)
+{
+	static const struct event scribble = { .name = "scribble",
+					       .sources = 1u << SYSFS_FIRST,
+					       .owner = unmap_and_scribble,
+					       .revokes = true,
+					       .kills = SIDES };
+	struct chaos chaos = { .random = 9 };
+	char why[WHY_SIZE] = "";
+
+	(void)state;
+	chaos_open(&chaos);
+	assert_false(chaos_round(&chaos, &scribble, 9, why));
+	assert_non_null(strstr(why, "changed after the revocation"));
+	assert_false(chaos_close(&chaos, why));
+	assert_non_null(strstr(why, "which is nobody's"));
+	soft_roce_delete(SECOND_DEVICE, SECOND_NETDEV);
+}
+
 static void stop_survivor(struct chaos *chaos)
 {
 	assert_int_equal(kill(chaos->survivors.children[OWNER].pid, SIGSTOP),
@@ -256,6 +302,7 @@ static const struct test tests[] = {
 	TEST_WITHIN(SHORT_SECONDS, "chaos/under-traffic", under_traffic),
 	TEST("chaos/notices-what-goes-on-after-revocation",
 	     notices_what_goes_on),
+	TEST("chaos/notices-bytes-that-change", notices_bytes_that_change),
 	TEST("chaos/notices-who-stops", notices_who_stops),
 	TEST("chaos/watchdog-ends-what-hangs", watchdog_bites),
 };

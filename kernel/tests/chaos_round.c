@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "bound.h"
@@ -13,7 +14,7 @@
 
 /* Offsets in the BARs: nothing else of them is ever written to. */
 #define SURVIVORS_AT (64 * PAGE)
-#define VICTIMS_AT   (256 * PAGE)
+#define VICTIMS_AT   CHAOS_VICTIMS_AT
 #define REST_AT	     (VICTIMS_AT + OWNED_SIZE)
 #define REST_SIZE    (1ul << 20)
 #define REST_BYTE    0x5a
@@ -37,7 +38,7 @@ void survivors_start(struct chaos *chaos)
 					       : SYSFS_FIRST_WC,
 			     .offset = SURVIVORS_AT,
 			     .seed = next_random(&chaos->random),
-			     .pause_us = 2000,
+			     .pause_us = 8000,
 		     });
 }
 
@@ -109,13 +110,24 @@ bool chaos_close(struct chaos *chaos, char why[WHY_SIZE])
 	return true;
 }
 
+/* Without p2pmr too 6.1 warns if what vfio-pci has mapped is moved. */
+static bool kernel_takes(const struct event *event, enum source source)
+{
+	struct utsname name;
+
+	assert_int_equal(uname(&name), 0);
+	return event->owner != owner_moves || source != VFIO ||
+	       strncmp(name.release, "6.1.", 4);
+}
+
 static enum source choose_source(struct chaos *chaos, const struct event *event)
 {
 	enum source source;
 
 	do
 		source = next_random(&chaos->random) % SOURCES;
-	while (!(event->sources & 1u << source));
+	while (!(event->sources & 1u << source) ||
+	       !kernel_takes(event, source));
 	return source;
 }
 

@@ -8,6 +8,9 @@
 
 #include "chaos_events.h"
 
+/* Where in a BAR things happen; around it is what must stay as it is. */
+#define CHAOS_VICTIMS_AT (256 * PAGE)
+
 /* The survivors run, both BARs are known outside of what couples use. */
 void chaos_open(struct chaos *chaos);
 /* The survivors end; the rest of both BARs is as it was. */
