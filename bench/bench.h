@@ -50,7 +50,8 @@ extern const struct benchmark register_benchmark, transfer_benchmark,
 /*
  * A range of one kind, in equal mappings side by side: "host" (pages of 4 KiB),
  * "thp", "hugetlb", "ADDRESS:BAR" or "ADDRESS:BAR:wc" (the BAR of a PCI function,
- * uncached or write-combined), or the path of a file that maps device memory.
+ * uncached or write-combined), or the path of a file that maps device memory; after
+ * "mixed:" the same with host memory in every other mapping, of two at least.
  * Several mappings of a BAR take every other piece of it, so that none continues
  * another.
  */
@@ -97,15 +98,15 @@ void report(const struct run *run, const struct result *result,
 
 #define ACCESS                                             \
 	(IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_READ | \
-	 IBV_ACCESS_REMOTE_WRITE)
+	 IBV_ACCESS_REMOTE_WRITE | IBV_ACCESS_REMOTE_ATOMIC)
 
 /* NULL after a line that says why. */
 struct ibv_mr *must_register(struct ibv_pd *pd, const struct area *area,
 			     const char *kind, size_t length);
 
 /*
- * One message from or to the beginning of the regions, done when it returns; polls
- * without a break, as who looks for latency does.
+ * One message from or to the beginning of the regions, done when it returns; a SEND
+ * is received there. Polls without a break, as who looks for latency does.
  */
 bool move(struct loopback *pair, enum ibv_wr_opcode opcode,
 	  const struct ibv_mr *local, const struct ibv_mr *remote,

@@ -30,14 +30,15 @@ static const char about[] =
 	"memory within one run.\v"
 	"BENCHMARK is one of\n"
 	"  register  ibv_reg_mr() and ibv_dereg_mr()\n"
-	"  transfer  RDMA WRITE and READ, a message at a time\n"
+	"  transfer  RDMA of all kinds, a message at a time\n"
 	"  staged    straight into the memory, against into host memory and a copy\n"
 	"  copy      copies by the CPU: libp2pmr's against memcpy()\n"
 	"  revoke    munmap() under regions, until the peer is told\n"
 	"\n"
 	"KIND is host, thp or hugetlb, the BAR of a PCI function as "
 	"0000:01:00.0:2 (uncached) or 0000:01:00.0:2:wc (write-combined), or a file "
-	"that maps device memory. Its bytes are overwritten.";
+	"that maps device memory. After mixed: every other mapping of the range is host "
+	"memory. The bytes are overwritten.";
 
 static const struct argp_option options[] = {
 	{ "device", 'd', "NAME", 0, "RDMA device (default: the first)", 0 },

@@ -13,6 +13,7 @@
 #include "bench.h"
 #include "text.h"
 
+#define MIXED	   "mixed:"
 #define HUGE_PAGE  (2ul << 20)
 #define READ_WRITE (PROT_READ | PROT_WRITE)
 
@@ -109,8 +110,17 @@ static int open_bar(const char *kind)
 	return open(path, O_RDWR | O_CLOEXEC);
 }
 
+static bool map_host_piece(uint8_t *place, size_t length)
+{
+	if (mmap(place, length, READ_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == MAP_FAILED)
+		return false;
+	memset(place, 1, length);
+	return true;
+}
+
 static bool map_pieces(struct area *area, const char *kind, size_t length,
-		       unsigned int mappings)
+		       unsigned int mappings, bool mixed)
 {
 	size_t piece = length / mappings;
 	uint8_t *place = reserve(length);
@@ -118,9 +128,12 @@ static bool map_pieces(struct area *area, const char *kind, size_t length,
 	bool ok = place && fd >= 0;
 
 	for (unsigned int i = 0; ok && i < mappings; i++)
-		ok = mmap(place + i * piece, piece, READ_WRITE,
-			  MAP_SHARED | MAP_FIXED, fd,
-			  (off_t)(2 * i * piece)) != MAP_FAILED;
+		if (mixed && i % 2)
+			ok = map_host_piece(place + i * piece, piece);
+		else
+			ok = mmap(place + i * piece, piece, READ_WRITE,
+				  MAP_SHARED | MAP_FIXED, fd,
+				  (off_t)(2 * i * piece)) != MAP_FAILED;
 	if (!ok)
 		failed(kind, length);
 	if (fd >= 0)
@@ -143,8 +156,11 @@ bool area_map(struct area *area, const char *kind, size_t length,
 			       .caching = P2PMR_CACHING_WRITE_BACK };
 	if (!area->device)
 		return map_host(area, kind, length);
+	if (!strncmp(kind, MIXED, strlen(MIXED)))
+		return map_pieces(area, kind + strlen(MIXED), length,
+				  mappings < 2 ? 2 : mappings, true);
 	return mappings < 2 ? map_whole(area, kind, length)
-			    : map_pieces(area, kind, length, mappings);
+			    : map_pieces(area, kind, length, mappings, false);
 }
 
 void area_unmap(struct area *area)

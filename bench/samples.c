@@ -48,6 +48,15 @@ static uint64_t quantile(const struct samples *samples, unsigned int percent)
 	return samples->values[(uint64_t)(samples->count - 1) * percent / 100];
 }
 
+static uint64_t mean(const struct samples *samples)
+{
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; i < samples->count; i++)
+		sum += samples->values[i];
+	return sum / samples->count;
+}
+
 static const char *unit(const struct run *run)
 {
 	return run->instructions ? "instructions" : "ns";
@@ -78,6 +87,7 @@ static void report_json(const struct run *run, const struct result *result,
 	json_string("unit", unit(run));
 	json_number("least", quantile(samples, 0));
 	json_number("median", quantile(samples, 50));
+	json_number("mean", mean(samples));
 	json_number("p90", quantile(samples, 90));
 	json_number("most", quantile(samples, 100));
 	json_end();

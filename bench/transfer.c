@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * Messages between host memory and each kind of memory, in turn within one run;
+ * Messages between host memory and each kind of memory, both ways, in turn within one run;
  * and what one would do without registering device memory: a transfer into host
  * memory that the CPU copies on.
  */
@@ -12,6 +12,53 @@
 #include "text.h"
 
 #define WARM_UP 4
+
+static bool receive(struct loopback *pair, const struct ibv_mr *mr,
+		    uint32_t length)
+{
+	struct ibv_sge sge = { .addr = (uintptr_t)mr->addr,
+			       .length = length,
+			       .lkey = mr->lkey };
+	struct ibv_recv_wr *bad, wr = { .sg_list = &sge, .num_sge = 1 };
+	int error = ibv_post_recv(pair->far, &wr, &bad);
+
+	if (error)
+		complain("ibv_post_recv: %s", strerror(error));
+	return !error;
+}
+
+/* All of them, or one that has failed. */
+static bool complete(struct loopback *pair, unsigned int count,
+		     enum ibv_wc_status *status)
+{
+	struct ibv_wc wc;
+	int n;
+
+	while (count) {
+		n = ibv_poll_cq(pair->cq, 1, &wc);
+		if (n < 0) {
+			complain("ibv_poll_cq: %s", strerror(errno));
+			return false;
+		}
+		if (!n)
+			continue;
+		*status = wc.status;
+		count = wc.status == IBV_WC_SUCCESS ? count - 1 : 0;
+	}
+	return true;
+}
+
+static void aim(struct ibv_send_wr *wr, const struct ibv_mr *remote)
+{
+	if (wr->opcode == IBV_WR_ATOMIC_FETCH_AND_ADD) {
+		wr->wr.atomic.rkey = remote->rkey;
+		wr->wr.atomic.remote_addr = (uintptr_t)remote->addr;
+		wr->wr.atomic.compare_add = 1;
+	} else {
+		wr->wr.rdma.rkey = remote->rkey;
+		wr->wr.rdma.remote_addr = (uintptr_t)remote->addr;
+	}
+}
 
 bool move(struct loopback *pair, enum ibv_wr_opcode opcode,
 	  const struct ibv_mr *local, const struct ibv_mr *remote,
@@ -25,52 +72,52 @@ bool move(struct loopback *pair, enum ibv_wr_opcode opcode,
 		.send_flags = IBV_SEND_SIGNALED,
 		.sg_list = &sge,
 		.num_sge = 1,
-		.wr.rdma.rkey = remote->rkey,
-		.wr.rdma.remote_addr = (uintptr_t)remote->addr,
 	};
-	struct ibv_wc wc;
-	int n = ibv_post_send(pair->near, &wr, &bad);
+	bool sends = opcode == IBV_WR_SEND;
+	int error;
 
-	if (n) {
-		complain("ibv_post_send: %s", strerror(n));
+	if (sends && !receive(pair, remote, length))
+		return false;
+	aim(&wr, remote);
+	error = ibv_post_send(pair->near, &wr, &bad);
+	if (error) {
+		complain("ibv_post_send: %s", strerror(error));
 		return false;
 	}
-	do
-		n = ibv_poll_cq(pair->cq, 1, &wc);
-	while (!n);
-	if (n < 0) {
-		complain("ibv_poll_cq: %s", strerror(errno));
-		return false;
-	}
-	*status = wc.status;
-	return true;
+	return complete(pair, sends ? 2 : 1, status);
 }
 
 /* A way that bytes go, and what has been measured on it. */
 struct way {
 	const char *operation;
 	enum ibv_wr_opcode opcode;
+	bool outward; /* the memory is on the side that asks, else where it goes */
 	bool copies; /* on into the memory, after a transfer into host memory */
+	uint64_t limit; /* of sizes that it is for; 0: none */
 	struct samples samples;
 };
+#define WAYS_MAX 8
 
 /* What all ways of one kind of memory have. */
 struct place {
 	const char *kind;
 	struct area area;
 	struct ibv_mr *mr;
-	struct way ways[2];
+	struct way ways[WAYS_MAX]; /* one without a name ends them */
 };
 
 static bool go(struct loopback *pair, struct place *place, struct way *way,
 	       const struct ibv_mr *host, struct ibv_mr *stage, size_t size,
 	       bool counts)
 {
-	const struct ibv_mr *remote = way->copies ? stage : place->mr;
+	const struct ibv_mr *here = way->outward ? place->mr : host;
+	const struct ibv_mr *there = way->outward  ? host
+				     : way->copies ? stage
+						   : place->mr;
 	uint64_t begin = now();
 	enum ibv_wc_status status;
 
-	if (!move(pair, way->opcode, host, remote, (uint32_t)size, &status))
+	if (!move(pair, way->opcode, here, there, (uint32_t)size, &status))
 		return false;
 	if (status != IBV_WC_SUCCESS) {
 		complain("the transfer failed: %s", ibv_wc_status_str(status));
@@ -99,8 +146,8 @@ static bool place_open(struct bench *bench, struct place *place, size_t size)
 		return false;
 	place->mr =
 		must_register(bench->pair.pd, &place->area, place->kind, size);
-	for (int i = 0; i < 2; i++)
-		samples_init(&place->ways[i].samples, bench->run->iterations);
+	for (struct way *way = place->ways; way->operation; way++)
+		samples_init(&way->samples, bench->run->iterations);
 	return place->mr;
 }
 
@@ -108,8 +155,19 @@ static void place_close(struct place *place)
 {
 	ibv_dereg_mr(place->mr);
 	area_unmap(&place->area);
-	for (int i = 0; i < 2; i++)
-		samples_free(&place->ways[i].samples);
+	for (struct way *way = place->ways; way->operation; way++)
+		samples_free(&way->samples);
+}
+
+static bool go_all(struct bench *bench, struct place *place, size_t size,
+		   bool counts)
+{
+	for (struct way *way = place->ways; way->operation; way++)
+		if ((!way->limit || size <= way->limit) &&
+		    !go(&bench->pair, place, way, bench->host_mr,
+			bench->stage_mr, size, counts))
+			return false;
+	return true;
 }
 
 static bool measure(struct bench *bench, size_t size)
@@ -118,33 +176,30 @@ static bool measure(struct bench *bench, size_t size)
 
 	for (unsigned int i = 0; i < WARM_UP + run->iterations; i++)
 		for (size_t k = 0; k < run->memory_count; k++)
-			for (int w = 0; w < 2; w++)
-				if (!go(&bench->pair, &bench->places[k],
-					&bench->places[k].ways[w],
-					bench->host_mr, bench->stage_mr, size,
-					i >= WARM_UP))
-					return false;
+			if (!go_all(bench, &bench->places[k], size,
+				    i >= WARM_UP))
+				return false;
 	return true;
 }
 
 static void report_place(const struct run *run, const char *benchmark,
 			 struct place *place, size_t size)
 {
-	for (int i = 0; i < 2; i++) {
+	for (struct way *way = place->ways; way->operation; way++) {
 		const struct result result = {
 			.benchmark = benchmark,
-			.operation = place->ways[i].operation,
+			.operation = way->operation,
 			.memory = place->kind,
 			.size = size,
 			.mappings = place->area.device ? run->mappings : 1,
 		};
 
-		report(run, &result, &place->ways[i].samples);
+		report(run, &result, &way->samples);
 	}
 }
 
 static bool measure_size(struct bench *bench, const char *benchmark,
-			 const struct way ways[2], size_t size)
+			 const struct way ways[WAYS_MAX], size_t size)
 {
 	const struct run *run = bench->run;
 	bool ok = true;
@@ -152,8 +207,9 @@ static bool measure_size(struct bench *bench, const char *benchmark,
 	for (size_t i = 0; ok && i < run->memory_count; i++) {
 		bench->places[i] = (struct place){
 			.kind = run->memories[i],
-			.ways = { ways[0], ways[1] },
 		};
+		memcpy(bench->places[i].ways, ways,
+		       sizeof(bench->places[i].ways));
 		ok = place_open(bench, &bench->places[i], size);
 	}
 	ok = ok && measure(bench, size);
@@ -184,7 +240,7 @@ static bool open_host(struct bench *bench, struct area *area,
 }
 
 static bool run_ways(const struct run *run, const char *benchmark,
-		     const struct way ways[2])
+		     const struct way ways[WAYS_MAX])
 {
 	struct bench bench = { .run = run };
 	size_t most = largest(run);
@@ -206,9 +262,22 @@ static bool run_ways(const struct run *run, const char *benchmark,
 
 static bool run_transfer(const struct run *run)
 {
-	static const struct way ways[2] = {
+	static const struct way ways[WAYS_MAX] = {
 		{ .operation = "write", .opcode = IBV_WR_RDMA_WRITE },
 		{ .operation = "read", .opcode = IBV_WR_RDMA_READ },
+		{ .operation = "send", .opcode = IBV_WR_SEND },
+		{ .operation = "write-from",
+		  .opcode = IBV_WR_RDMA_WRITE,
+		  .outward = true },
+		{ .operation = "read-into",
+		  .opcode = IBV_WR_RDMA_READ,
+		  .outward = true },
+		{ .operation = "send-from",
+		  .opcode = IBV_WR_SEND,
+		  .outward = true },
+		{ .operation = "fetch-add",
+		  .opcode = IBV_WR_ATOMIC_FETCH_AND_ADD,
+		  .limit = 8 },
 	};
 
 	return run_ways(run, "transfer", ways);
@@ -216,7 +285,7 @@ static bool run_transfer(const struct run *run)
 
 static bool run_staged(const struct run *run)
 {
-	static const struct way ways[2] = {
+	static const struct way ways[WAYS_MAX] = {
 		{ .operation = "straight", .opcode = IBV_WR_RDMA_WRITE },
 		{ .operation = "staged",
 		  .opcode = IBV_WR_RDMA_WRITE,
@@ -228,8 +297,8 @@ static bool run_staged(const struct run *run)
 
 const struct benchmark transfer_benchmark = {
 	.name = "transfer",
-	.summary = "RDMA WRITE and READ, a message at a time",
-	.sizes = { 64, 1024, 4096, 65536, 1 << 20 },
+	.summary = "RDMA of all kinds, a message at a time",
+	.sizes = { 8, 64, 1024, 4096, 65536, 1 << 20 },
 	.needs_device = true,
 	.run = run_transfer,
 };

@@ -15,7 +15,7 @@ BAR, BAR_WC = f"{FUNCTION}:2", f"{FUNCTION}:2:wc"
 SECONDS = 60
 OPERATIONS = {
     "register": ["register", "deregister"],
-    "transfer": ["write", "read"],
+    "transfer": ["write", "read", "send", "write-from", "read-into", "send-from"],
     "staged": ["straight", "staged"],
     "copy": ["to", "to/memcpy", "from", "from/memcpy"],
     "revoke": ["munmap", "peer-told"],
@@ -47,6 +47,7 @@ def each_benchmark():
             assert row["benchmark"] == benchmark and row["unit"] == "ns", row
             assert row["samples"] == 3, row
             assert 0 < row["least"] <= row["median"] <= row["p90"] <= row["most"] < passed, row
+            assert row["least"] <= row["mean"] <= row["most"], row
 
 
 def kinds_of_host_memory():
@@ -57,6 +58,20 @@ def kinds_of_host_memory():
     finally:
         Path("/proc/sys/vm/nr_hugepages").write_text("0", encoding="ascii")
     assert {row["memory"] for row in found} == {"host", "thp", "hugetlb"}, found
+
+
+def atomics_of_eight_bytes():
+    found = rows("-m", "host", "-m", BAR, "-s", "8", "-n", "2", "transfer")
+    assert {row["memory"] for row in found if row["operation"] == "fetch-add"} == {"host", BAR}
+
+
+def mixed_ranges():
+    for mappings in (1, 2, 16):
+        found = rows("-m", f"mixed:{BAR}", "-s", "64K", "-n", "2", "-v", str(mappings), "register")
+        assert [row["operation"] for row in found] == ["register", "deregister"], found
+    # The driver's table has both in it.
+    segments = rows("-m", f"mixed:{BAR}", "-s", "64K", "-n", "2", "-v", "16", "transfer")
+    assert {row["operation"] for row in segments} == set(OPERATIONS["transfer"]), segments
 
 
 def several_at_once():
@@ -117,8 +132,8 @@ def help_and_manual():
 
 
 TESTS = {f"bench/{function.__name__.replace('_', '-')}": function for function in (
-    each_benchmark, kinds_of_host_memory, several_at_once, transfer_reaches_the_bar,
-    table_for_people, mistakes, help_and_manual)}
+    each_benchmark, kinds_of_host_memory, atomics_of_eight_bytes, mixed_ranges,
+    several_at_once, transfer_reaches_the_bar, table_for_people, mistakes, help_and_manual)}
 
 
 if __name__ == "__main__":
