@@ -1,0 +1,368 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * What a user without privileges can make the kernel hold, and what the kernel
+ * tells about itself: where docs/security.md has no other test for it.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <regex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "chardev.h"
+#include "child.h"
+#include "exported.h"
+#include "modules.h"
+#include "monitor.h"
+#include "peer.h"
+#include "runner.h"
+#include "system.h"
+#include "uverbs.h"
+#include "watch.h"
+
+#define READ_WRITE   (PROT_READ | PROT_WRITE)
+#define AT_MOST	     8
+#define LOG_INTERVAL 6 /* seconds; the kernel counts lines for 5 */
+
+/* Map, register, unmap, and keep what is left: errnos one after the other. */
+static void collect_tombstones(int socket, void *argument)
+{
+	int file = open(bar_path(BAR), O_RDWR), errors[AT_MOST];
+	struct ibv_mr *mrs[AT_MOST];
+	struct device device;
+
+	(void)argument;
+	assert_true(file >= 0);
+	become(NOBODY);
+	device_open(&device);
+	for (int i = 0; i < AT_MOST; i++) {
+		void *bytes = mmap(NULL, PAGE, READ_WRITE, MAP_SHARED, file, 0);
+
+		assert_true(bytes != MAP_FAILED);
+		mrs[i] = ibv_reg_mr(device.pd, bytes, PAGE, ACCESS_ALL);
+		errors[i] = mrs[i] ? 0 : errno;
+		assert_int_equal(munmap(bytes, PAGE), 0);
+	}
+	send_message(socket, errors, sizeof(errors));
+	for (int i = 0; i < AT_MOST; i++)
+		if (mrs[i])
+			assert_int_equal(ibv_dereg_mr(mrs[i]), 0);
+	device_close(&device);
+}
+
+/* What is left of a revoked region is memory too. */
+static void tombstones_count(void **state)
+{
+	char before[PARAMETER_SIZE];
+	int errors[AT_MOST];
+	struct child child;
+
+	(void)state;
+	assert_int_equal(
+		module_set(CORE_MODULE, "user_max_ranges", "3", before), 0);
+	child_start(&child, collect_tombstones, NULL);
+	receive_message(child.socket, errors, sizeof(errors));
+	assert_int_equal(
+		module_set(CORE_MODULE, "user_max_ranges", before, NULL), 0);
+	child_finish(&child);
+	for (int i = 0; i < AT_MOST; i++)
+		assert_int_equal(errors[i], i < 3 ? 0 : EDQUOT);
+}
+
+#define MOST_FILES 400
+
+/* The ordinary limit of open files is one of these, too. */
+static void open_many(int socket, void *argument)
+{
+	const struct rlimit files = { MOST_FILES, MOST_FILES };
+	int opened = 0;
+
+	(void)argument;
+	become(NOBODY);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &files), 0);
+	while (opened < 2 * MOST_FILES &&
+	       open(P2PMR_DEVICE_PATH, O_RDWR | O_CLOEXEC) >= 0)
+		opened++;
+	assert_int_equal(errno, EMFILE);
+	send_message(socket, &opened, sizeof(opened));
+}
+
+static void open_files_are_limited(void **state)
+{
+	int before = module_references(CORE_MODULE), opened;
+	struct child child;
+
+	(void)state;
+	child_start(&child, open_many, NULL);
+	receive_message(child.socket, &opened, sizeof(opened));
+	child_finish(&child);
+	assert_in_range(opened, MOST_FILES / 2, MOST_FILES);
+	expect_references(CORE_MODULE, before);
+}
+
+#define CGROUPS	  "/run/p2pmr-test-cgroup"
+#define GROUP	  CGROUPS "/p2pmr"
+#define QUEUES	  40
+#define QUEUE_KIB 90
+
+static long group_memory(void)
+{
+	char *text = read_file(GROUP "/memory.current");
+	long kib = atol(text) / 1024;
+
+	free(text);
+	return kib;
+}
+
+/* Root, whom no other limit binds. */
+static void watch_in_group(int socket, void *argument)
+{
+	int fds[QUEUES];
+
+	(void)argument;
+	write_file(GROUP "/cgroup.procs", "0\n");
+	meet(socket);
+	for (int i = 0; i < QUEUES; i++)
+		fds[i] = monitor_open();
+	meet(socket);
+	meet(socket);
+	for (int i = 0; i < QUEUES; i++)
+		close(fds[i]);
+	meet(socket);
+}
+
+/* What is not counted for users is counted for the group of the process. */
+static void memory_counts_for_its_group(void **state)
+{
+	struct child child;
+	long before, held, after;
+
+	(void)state;
+	assert_true(mkdir(CGROUPS, 0700) == 0 || errno == EEXIST);
+	assert_int_equal(mount("none", CGROUPS, "cgroup2", 0, NULL), 0);
+	write_file(CGROUPS "/cgroup.subtree_control", "+memory\n");
+	assert_true(mkdir(GROUP, 0700) == 0 || errno == EEXIST);
+
+	child_start(&child, watch_in_group, NULL);
+	meet(child.socket);
+	before = group_memory();
+	meet(child.socket);
+	held = group_memory();
+	meet(child.socket);
+	meet(child.socket);
+	after = group_memory();
+	child_finish(&child);
+	assert_int_equal(rmdir(GROUP), 0);
+	assert_int_equal(umount(CGROUPS), 0);
+	print_message("KiB before, with %d queues, after: %ld, %ld, %ld\n",
+		      QUEUES, before, held, after);
+	assert_true(held - before >= QUEUES * QUEUE_KIB);
+	assert_true(after - before < QUEUES * QUEUE_KIB / 2);
+}
+
+/* A number that is no size, no errno, no user's address. */
+static bool tells_kernel_address(uint64_t value)
+{
+	return value >> 47 == 0x1ffff && value < (uint64_t)-4096;
+}
+
+static void assert_no_address_in(const char *what, const void *bytes,
+				 size_t size)
+{
+	uint64_t value, first, last;
+
+	physical_range(BAR, &first, &last);
+	for (size_t at = 0; at + sizeof(value) <= size; at += 4) {
+		memcpy(&value, (const uint8_t *)bytes + at, sizeof(value));
+		if (tells_kernel_address(value) ||
+		    (value >= first && value <= last) ||
+		    (value >= first >> 12 && value <= last >> 12))
+			fail_msg("%s, byte %zu: address %#lx", what, at, value);
+	}
+}
+
+/* In any notation that has hexadecimal digits. */
+static void assert_no_address_said(const char *what, const char *text)
+{
+	uint64_t value, first, last;
+	regmatch_t match;
+	regex_t number;
+
+	physical_range(BAR, &first, &last);
+	assert_int_equal(regcomp(&number, "[0-9a-fA-F]{7,16}", REG_EXTENDED),
+			 0);
+	for (; !regexec(&number, text, 1, &match, 0); text += match.rm_eo) {
+		value = strtoull(text + match.rm_so, NULL, 16);
+		if (tells_kernel_address(value) ||
+		    (value >= first && value <= last))
+			fail_msg("%s: address %#lx in: %.100s", what, value,
+				 text);
+	}
+	regfree(&number);
+}
+
+static void assert_file_tells_none(const char *path)
+{
+	char *text = read_file(path);
+
+	assert_true(strlen(text) > 0);
+	assert_no_address_said(path, text);
+	free(text);
+}
+
+/* As much of the kernel's log as came since it was opened. */
+static void assert_log_tells_none(int log)
+{
+	char record[LOG_LINE];
+	unsigned int lines = 0;
+	ssize_t size;
+
+	while ((size = read(log, record, sizeof(record) - 1)) > 0) {
+		record[size] = '\0';
+		if (!strstr(record, "p2pmr"))
+			continue;
+		lines++;
+		assert_no_address_said("kernel log", record);
+	}
+	assert_true(lines > 0);
+}
+
+/* Refusals for reasons that have to do with addresses. */
+static void be_refused(struct device *device, uint8_t *bar)
+{
+	uint8_t *read_only =
+			bar_mmap(BAR, NULL, PAGE, PROT_READ, MAP_SHARED, 0),
+		*private =
+			bar_mmap(BAR, NULL, PAGE, READ_WRITE, MAP_PRIVATE, 0),
+		*registers = registers_map();
+
+	assert_true(read_only != MAP_FAILED && private != MAP_FAILED);
+	assert_null(ibv_reg_mr(device->pd, read_only, PAGE, ACCESS_ALL));
+	assert_null(ibv_reg_mr(device->pd, private, PAGE, ACCESS_ALL));
+	assert_null(ibv_reg_mr(device->pd, registers, 256, ACCESS_ALL));
+	assert_null(ibv_reg_mr(device->pd, bar, 1ul << 40, ACCESS_ALL));
+	assert_null(ibv_reg_mr(device->pd, bar, PAGE,
+			       ACCESS_ALL | IBV_ACCESS_ZERO_BASED));
+	munmap(read_only, PAGE);
+	munmap(private, PAGE);
+	munmap(registers, PAGE);
+}
+
+static void assert_events_tell_none(int monitor)
+{
+	struct p2pmr_event event;
+	unsigned int n = 0;
+
+	while (read(monitor, &event, sizeof(event)) == sizeof(event)) {
+		assert_no_address_in("event", &event, sizeof(event));
+		n++;
+	}
+	assert_true(n >= 6);
+}
+
+/* The places that only root can read are as silent as the others. */
+static void no_address_anywhere(void **state)
+{
+	struct p2pmr_reg_mr_req request = { .size = sizeof(request) };
+	struct p2pmr_reg_mr_resp response = { 0 };
+	int log, monitor, dmabuf;
+	struct raw_mr raw;
+	struct asker a;
+	char path[64], *trace;
+
+	(void)state;
+	asker_open(&a, BAR);
+	/* Lines that earlier tests have used up are there again. */
+	sleep(LOG_INTERVAL);
+	log = log_open();
+	trace_start();
+	monitor = monitor_open();
+	memory_register(&a.memory, a.device.pd);
+	assert_int_equal(uverbs_register(a.device.pd, a.memory.bytes, PAGE,
+					 ACCESS_ALL, &request, sizeof(request),
+					 &response, sizeof(response), &raw),
+			 0);
+	assert_no_address_in("response", &response, sizeof(response));
+	dmabuf = must_export(a.memory.bytes, PAGE);
+	be_refused(&a.device, a.memory.bytes);
+
+	assert_file_tells_none(DEBUGFS "ranges");
+	assert_file_tells_none(DEBUGFS "mrs");
+	assert_file_tells_none(DEBUGFS "counters");
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", dmabuf);
+	assert_file_tells_none(path);
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", a.fd);
+	assert_file_tells_none(path);
+	assert_true(shell("rdma resource show mr >/run/p2pmr-mrs"));
+	assert_file_tells_none("/run/p2pmr-mrs");
+	unlink("/run/p2pmr-mrs");
+
+	uverbs_deregister(&raw);
+	close(dmabuf);
+	assert_int_equal(munmap(a.memory.bytes, PAGE), 0);
+	assert_events_tell_none(monitor);
+	trace = trace_end();
+	assert_true(count_in(trace, "p2pmr_revoke") > 0);
+	assert_true(count_in(trace, "p2pmr_refuse") > 0);
+	assert_no_address_said("trace", trace);
+	free(trace);
+	assert_log_tells_none(log);
+	close(log);
+	close(monitor);
+	asker_close(&a);
+}
+
+/* A user without privileges does not even get there. */
+static void look_for_what_is_roots(int socket, void *argument)
+{
+	static const char *const paths[] = {
+		DEBUGFS "ranges",
+		DEBUGFS "mrs",
+		DEBUGFS "counters",
+		"/sys/kernel/tracing/events/p2pmr/enable",
+	};
+
+	(void)argument;
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+		assert_int_equal(access(paths[i], R_OK), 0);
+	become(NOBODY);
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		assert_int_equal(open(paths[i], O_RDONLY), -1);
+		assert_int_equal(errno, EACCES);
+	}
+	assert_int_equal(open("/sys/module/p2pmr/parameters/deny", O_WRONLY),
+			 -1);
+	assert_int_equal(errno, EACCES);
+	send_message(socket, "x", 1);
+}
+
+static void debugging_is_for_root(void **state)
+{
+	struct child child;
+	char word;
+
+	(void)state;
+	child_start(&child, look_for_what_is_roots, NULL);
+	receive_message(child.socket, &word, sizeof(word));
+	child_finish(&child);
+}
+
+static const struct test tests[] = {
+	TEST("security/tombstones-count", tombstones_count),
+	TEST("security/open-files-are-limited", open_files_are_limited),
+	TEST("security/memory-counts-for-its-group",
+	     memory_counts_for_its_group),
+	TEST("security/no-address-anywhere", no_address_anywhere),
+	TEST("security/debugging-is-for-root", debugging_is_for_root),
+};
+
+int main(int argc, char **argv)
+{
+	return run_program(argc, argv, tests, ARRAY_SIZE(tests));
+}
