@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 
-from lab import bench, chaos, demo, errors, housekeeping, packages, run, targets, tests
+from lab import bench, chaos, demo, errors, fuzz, housekeeping, packages, run, targets, tests
 from lab.progress import say
 
 DESCRIPTION = """\
@@ -74,6 +74,7 @@ def _parser():
     _packages_command(commands)
     _bench_command(commands)
     _chaos_command(commands)
+    _fuzz_command(commands)
     _targets_command(commands)
     _clean_command(commands)
     return parser
@@ -180,6 +181,24 @@ def _chaos_command(commands):
 def _chaos(options):
     return chaos.chaos(targets.find(options.on), options.rounds, options.duration,
                        options.seed, options.json)
+
+
+def _fuzz_command(commands):
+    parser = _command(commands, "fuzz", "try what nobody would, and see what breaks", _fuzz)
+    _target_option(parser)
+    parser.add_argument("--for", metavar="TIME", dest="duration", type=_duration, default=600,
+                        help="how long: 90s, 30m, 2h (default: 10m)")
+    parser.add_argument("--seed", metavar="N", type=_natural,
+                        help="begin with this case; they are numbered, and each repeats "
+                             "exactly (default: one by chance)")
+    parser.add_argument("--cases", metavar="N", type=_positive, default=0,
+                        help="no more than this many cases; 1 repeats one")
+    parser.add_argument("--json", metavar="FILE", help="write the results to FILE as well")
+
+
+def _fuzz(options):
+    return fuzz.fuzz(targets.find(options.on), options.duration, options.seed, options.cases,
+                     options.json)
 
 
 def _targets_command(commands):
