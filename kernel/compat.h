@@ -167,6 +167,28 @@ static inline void __iomem *p2pmr_ioremap(phys_addr_t addr, size_t len,
 #define P2PMR_REG_USER_MR_ARGS pd, start, length, iova, access, udata
 #endif
 
+/*
+ * The same for reg_user_mr_dmabuf, which uverbs looks for when it is called. 6.12
+ * gave it all attributes of the call in the place of the driver's own.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 17, 0)
+#define P2PMR_REG_DMABUF_PARAMS						\
+	struct ib_pd *pd, u64 offset, u64 length, u64 iova, int fd,	\
+	int access, struct ib_dmah *dmah, struct uverbs_attr_bundle *attrs
+#define P2PMR_REG_DMABUF_ARGS						\
+	pd, offset, length, iova, fd, access, dmah, attrs
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#define P2PMR_REG_DMABUF_PARAMS						\
+	struct ib_pd *pd, u64 offset, u64 length, u64 iova, int fd,	\
+	int access, struct uverbs_attr_bundle *attrs
+#define P2PMR_REG_DMABUF_ARGS pd, offset, length, iova, fd, access, attrs
+#else
+#define P2PMR_REG_DMABUF_PARAMS						\
+	struct ib_pd *pd, u64 offset, u64 length, u64 iova, int fd,	\
+	int access, struct ib_udata *udata
+#define P2PMR_REG_DMABUF_ARGS pd, offset, length, iova, fd, access, udata
+#endif
+
 /* 6.3 made vm_flags read-only but for functions. For a VMA not yet in use. */
 static inline void p2pmr_vm_flags_set(struct vm_area_struct *vma,
 				      unsigned long flags)
@@ -241,6 +263,40 @@ static inline void p2pmr_eventfd_signal(struct eventfd_ctx *ctx)
 #define P2PMR_IMPORT_NS_DMA_BUF MODULE_IMPORT_NS("DMA_BUF")
 #else
 #define P2PMR_IMPORT_NS_DMA_BUF MODULE_IMPORT_NS(DMA_BUF)
+#endif
+
+/*
+ * Up to 6.1 exporters may take the reservation when they map for the kernel; since
+ * then the caller has it, and there is a call that takes it.
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#define P2PMR_VMAP_UNDER_RESV true
+
+static inline int p2pmr_dma_buf_vmap(struct dma_buf *dmabuf,
+				     struct iosys_map *map)
+{
+	return dma_buf_vmap_unlocked(dmabuf, map);
+}
+
+static inline void p2pmr_dma_buf_vunmap(struct dma_buf *dmabuf,
+					struct iosys_map *map)
+{
+	dma_buf_vunmap_unlocked(dmabuf, map);
+}
+#else
+#define P2PMR_VMAP_UNDER_RESV false
+
+static inline int p2pmr_dma_buf_vmap(struct dma_buf *dmabuf,
+				     struct iosys_map *map)
+{
+	return dma_buf_vmap(dmabuf, map);
+}
+
+static inline void p2pmr_dma_buf_vunmap(struct dma_buf *dmabuf,
+					struct iosys_map *map)
+{
+	dma_buf_vunmap(dmabuf, map);
+}
 #endif
 
 /*

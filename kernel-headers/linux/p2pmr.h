@@ -20,6 +20,7 @@
 struct dentry;
 struct dma_buf;
 struct p2pmr_account;
+struct p2pmr_import;
 struct p2pmr_mapping;
 struct p2pmr_piece;
 struct p2pmr_range;
@@ -150,7 +151,8 @@ enum p2pmr_cause {
 
 /**
  * struct p2pmr_segment - one contiguous piece of memory
- * @addr: CPU physical address of its first byte
+ * @addr: CPU physical address of its first byte; 0 where only the exporter of a
+ *	dma-buf knows
  * @len: length in bytes
  * @kaddr: where the CPU reaches it, contiguous over @len bytes: device memory
  *	with the cache attributes of the user's own mapping, host memory in the
@@ -210,7 +212,8 @@ void p2pmr_instance_remove(struct p2pmr_instance *instance);
  * @revoke: end every access. Called once, from process context, and only
  *	after @activate. When it returns, no access to any segment may be
  *	running or may start. It may sleep, but must not take mmap_lock, nor
- *	wait for anybody who holds it, nor for memory reclaim of user pages.
+ *	wait for anybody who holds it, nor for memory reclaim of user pages;
+ *	for a dma-buf, the same with its reservation.
  *	Returns 0; an error says that access could not be ended, and then the
  *	memory stays held for good.
  */
@@ -222,8 +225,8 @@ struct p2pmr_range_ops {
 };
 
 /**
- * struct p2pmr_range - what is behind a range of user addresses
- * @start: first user address
+ * struct p2pmr_range - what is behind a range of user addresses, or of a dma-buf
+ * @start: first user address; 0 for a dma-buf
  * @length: length in bytes
  * @segs: the segments, for the importer to read until @revoke returned
  * @nr_segs: their number
@@ -264,6 +267,7 @@ struct p2pmr_range {
 	spinlock_t lock; /* state, and the sequence numbers of the notifiers */
 	struct device *dma_dev;
 	enum dma_data_direction dma_dir;
+	struct p2pmr_import *import;
 	struct work_struct work;
 	struct completion revoked;
 	struct list_head link;
@@ -280,6 +284,9 @@ bool p2pmr_range_has_device(unsigned long start, u64 length);
 int p2pmr_range_map(struct p2pmr_range *range, unsigned long start,
 		    size_t length, unsigned int flags,
 		    const struct p2pmr_range_ops *ops);
+int p2pmr_range_map_dmabuf(struct p2pmr_range *range, struct dma_buf *dmabuf,
+			   u64 offset, u64 length, unsigned int flags,
+			   const struct p2pmr_range_ops *ops);
 int p2pmr_range_map_kernel(struct p2pmr_range *range);
 int p2pmr_range_map_dma(struct p2pmr_range *range, struct device *dev,
 			enum dma_data_direction dir);

@@ -6,6 +6,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/dma-mapping.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
@@ -258,9 +259,23 @@ static struct miscdevice chardev = {
 	.mode = 0666,
 };
 
+/* The device that attaches to dma-bufs: the CPU, which reaches all memory. */
+struct device *p2pmr_device(void)
+{
+	return chardev.this_device;
+}
+
 int p2pmr_chardev_init(void)
 {
-	return misc_register(&chardev);
+	int ret = misc_register(&chardev);
+
+	if (ret)
+		return ret;
+	ret = dma_coerce_mask_and_coherent(chardev.this_device,
+					   DMA_BIT_MASK(64));
+	if (ret)
+		misc_deregister(&chardev);
+	return ret;
 }
 
 void p2pmr_chardev_exit(void)

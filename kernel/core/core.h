@@ -12,6 +12,10 @@
 #include <linux/p2pmr.h>
 #include <rdma/p2pmr-abi.h>
 
+struct dma_buf_attach_ops;
+struct dma_buf_attachment;
+struct sg_table;
+
 #define CORE_NAME "p2pmr"
 
 /*
@@ -39,6 +43,7 @@ enum p2pmr_state {
  * @told: bytes from @start on for which the exporter has added extents
  * @error: what was wrong with one of them
  * @mapped: @p2p_unmap is owed to the exporter
+ * @origin: of a dma-buf: whose memory it is, while the range is live
  */
 struct p2pmr_piece {
 	struct mmu_interval_notifier ni;
@@ -52,7 +57,14 @@ struct p2pmr_piece {
 	u64 told;
 	int error;
 	bool mapped;
+	const char *origin;
 };
+
+/* What people know the memory by. */
+static inline const char *p2pmr_piece_name(const struct p2pmr_piece *piece)
+{
+	return piece->origin ?: piece->exporter->name;
+}
 
 /* range.c */
 void p2pmr_range_init(struct p2pmr_range *range, unsigned long start,
@@ -62,6 +74,8 @@ void p2pmr_range_init(struct p2pmr_range *range, unsigned long start,
 /* walk.c: from addresses to pieces, from pieces to segments */
 bool p2pmr_is_device_vma(const struct vm_area_struct *vma);
 int p2pmr_probe(struct p2pmr_range *range, struct vm_area_struct *vma);
+struct p2pmr_piece *p2pmr_add_piece(struct p2pmr_range *range,
+				    const struct p2pmr_exporter *exporter);
 int p2pmr_collect(struct p2pmr_range *range);
 int p2pmr_resolve(struct p2pmr_range *range);
 void p2pmr_pieces_release(struct p2pmr_range *range);
@@ -79,6 +93,8 @@ void p2pmr_instance_count(const struct p2pmr_range_ops *importer, int ranges);
 /* pci_bar.c: takes what no registered exporter claims */
 extern const struct p2pmr_exporter p2pmr_bar_exporter;
 void p2pmr_bar_forget(const struct device *dev);
+int p2pmr_bar_check(const struct p2pmr_range_ops *importer, bool registers,
+		    struct pci_dev *pdev, int bar);
 
 /* host.c */
 int p2pmr_host_pin(struct p2pmr_range *range, struct p2pmr_piece *piece);
@@ -106,6 +122,8 @@ extern struct list_head p2pmr_ranges;
 void p2pmr_publish(struct p2pmr_range *range);
 void p2pmr_unpublish(struct p2pmr_range *range);
 void p2pmr_revoke_work(struct work_struct *work);
+void p2pmr_range_invalidate(struct p2pmr_range *range);
+void p2pmr_range_give_back(struct p2pmr_range *range);
 int p2pmr_revoke_init(void);
 void p2pmr_revoke_exit(void);
 
@@ -133,7 +151,27 @@ void p2pmr_watch_refusal(const struct p2pmr_range_ops *importer, int error,
 /* query.c: the importer of ranges that are only asked about */
 extern const struct p2pmr_range_ops p2pmr_query_ops;
 
+/* dmabuf.c: for those who import what this module has exported */
+bool p2pmr_dmabuf_is_own(const struct dma_buf *dmabuf);
+const struct p2pmr_range *p2pmr_dmabuf_enter(struct dma_buf *dmabuf);
+void p2pmr_dmabuf_leave(struct dma_buf *dmabuf);
+
+/* import.c: ranges over dma-bufs */
+int p2pmr_import_init(void);
+void p2pmr_import_exit(void);
+void p2pmr_import_ended(struct p2pmr_import *import);
+void p2pmr_import_wait_ended(struct p2pmr_import *import);
+
+/* import_function.c: dma-bufs that only a PCI device can attach to */
+int p2pmr_attach_as_function(struct p2pmr_range *range, struct dma_buf *dmabuf,
+			     const struct dma_buf_attach_ops *ops,
+			     struct dma_buf_attachment **attach);
+int p2pmr_map_as_function(struct p2pmr_range *range,
+			  struct dma_buf_attachment *attach, u64 offset,
+			  struct sg_table **sgt);
+
 /* chardev.c */
+struct device *p2pmr_device(void);
 int p2pmr_chardev_init(void);
 void p2pmr_chardev_exit(void);
 

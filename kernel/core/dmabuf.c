@@ -325,6 +325,32 @@ static const struct dma_buf_ops buffer_ops = {
 	.release = buffer_release,
 };
 
+bool p2pmr_dmabuf_is_own(const struct dma_buf *dmabuf)
+{
+	return dmabuf->ops == &buffer_ops;
+}
+
+/*
+ * What is behind a buffer of this module's, for a range of this module's that has
+ * attached to it: the CPU needs no DMA addresses. It stays until
+ * p2pmr_dmabuf_leave().
+ */
+const struct p2pmr_range *p2pmr_dmabuf_enter(struct dma_buf *dmabuf)
+{
+	struct buffer *buffer = dmabuf->priv;
+	int ret;
+
+	dma_resv_assert_held(dmabuf->resv);
+	ret = begin_use(buffer);
+	return ret ? ERR_PTR(ret) : &buffer->range;
+}
+
+void p2pmr_dmabuf_leave(struct dma_buf *dmabuf)
+{
+	dma_resv_assert_held(dmabuf->resv);
+	end_use(dmabuf->priv);
+}
+
 /* What is exported is reached by attaching only. */
 static void activate(struct p2pmr_range *range)
 {

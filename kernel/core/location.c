@@ -44,9 +44,9 @@ void p2pmr_locate(struct p2pmr_location *location,
 	if (!map->dev && !piece->mapped)
 		return;
 	location->flags |= P2PMR_LOCATION_EXPORTER;
-	strscpy(location->exporter, piece->exporter->name,
+	strscpy(location->exporter, p2pmr_piece_name(piece),
 		sizeof(location->exporter));
-	if (seg)
+	if (seg && seg->addr)
 		location->caching = p2pmr_caching(seg->prot);
 	if (!map->dev || !dev_is_pci(map->dev))
 		return;

@@ -17,12 +17,20 @@ static int __init p2pmr_init(void)
 	ret = p2pmr_revoke_init();
 	if (ret)
 		return ret;
+	ret = p2pmr_import_init();
+	if (ret)
+		goto err_revoke;
 	p2pmr_debugfs_init();
 	ret = p2pmr_chardev_init();
-	if (ret) {
-		p2pmr_debugfs_exit();
-		p2pmr_revoke_exit();
-	}
+	if (ret)
+		goto err_debugfs;
+	return 0;
+
+err_debugfs:
+	p2pmr_debugfs_exit();
+	p2pmr_import_exit();
+err_revoke:
+	p2pmr_revoke_exit();
 	return ret;
 }
 
@@ -30,6 +38,7 @@ static void __exit p2pmr_exit(void)
 {
 	p2pmr_chardev_exit();
 	p2pmr_debugfs_exit();
+	p2pmr_import_exit();
 	p2pmr_revoke_exit();
 }
 

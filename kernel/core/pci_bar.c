@@ -102,17 +102,18 @@ void p2pmr_bar_forget(const struct device *dev)
 	mutex_unlock(&p2pmr_ranges_lock);
 }
 
-static int check_policy(const struct p2pmr_request *req, struct pci_dev *pdev,
-			int bar)
+/* What the administrator lets in. @registers: whoever asks bears registers. */
+int p2pmr_bar_check(const struct p2pmr_range_ops *importer, bool registers,
+		    struct pci_dev *pdev, int bar)
 {
-	switch (p2pmr_policy(pdev, bar, req->registers)) {
+	switch (p2pmr_policy(pdev, bar, registers)) {
 	case P2PMR_BAR_REGISTERS:
 	case P2PMR_BAR_ON_REQUEST:
-		return p2pmr_refuse(req->importer, -EPERM,
+		return p2pmr_refuse(importer, -EPERM,
 				    "%s BAR %d is not prefetchable and parameter allow_registers does not let it in",
 				    pci_name(pdev), bar);
 	case P2PMR_BAR_RULED_OUT:
-		return p2pmr_refuse(req->importer, -EPERM,
+		return p2pmr_refuse(importer, -EPERM,
 				    "%s is ruled out by parameters allow and deny",
 				    pci_name(pdev));
 	}
@@ -246,7 +247,8 @@ static int bar_map(const struct p2pmr_request *req, struct p2pmr_mapping *map)
 	if (ret)
 		return p2pmr_refuse(req->importer, ret,
 				    "mapping is not a memory BAR of a PCI function");
-	policy = check_policy(req, to_pci_dev(map->dev), map->bar);
+	policy = p2pmr_bar_check(req->importer, req->registers,
+				 to_pci_dev(map->dev), map->bar);
 	if (policy && !req->query)
 		return policy;
 	ret = add_runs(req, map, run);

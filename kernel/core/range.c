@@ -196,7 +196,7 @@ int p2pmr_range_commit(struct p2pmr_range *range)
 	for (i = 0; !ret && i < range->nr_pieces; i++) {
 		struct p2pmr_piece *piece = &range->pieces[i];
 
-		if (piece->exporter &&
+		if (piece->ni.mm &&
 		    mmu_interval_read_retry(&piece->ni, piece->seq))
 			ret = -EAGAIN;
 	}

@@ -20,35 +20,48 @@ static struct workqueue_struct *revoke_wq;
 LIST_HEAD(p2pmr_ranges);
 DEFINE_MUTEX(p2pmr_ranges_lock);
 
-/*
- * End the accesses, then give back what the range holds; not where an access
- * may still be running.
- */
-static void do_revoke(struct p2pmr_range *range, bool active)
+/* Returns an error where an access may still be running. */
+static int end_accesses(struct p2pmr_range *range)
 {
-	int ret = 0;
+	int ret = range->ops->revoke(range, range->cause);
 
-	if (active) {
-		ret = range->ops->revoke(range, range->cause);
-		if (range->cause != P2PMR_CAUSE_RELEASE) {
-			p2pmr_count(P2PMR_COUNT_REVOKED + range->cause);
-			trace_p2pmr_revoke(range);
-			p2pmr_watch_range(range, P2PMR_EVENT_REVOKE);
-		}
-		p2pmr_instance_count(range->ops, -1);
+	if (range->cause != P2PMR_CAUSE_RELEASE) {
+		p2pmr_count(P2PMR_COUNT_REVOKED + range->cause);
+		trace_p2pmr_revoke(range);
+		p2pmr_watch_range(range, P2PMR_EVENT_REVOKE);
 	}
-	if (!ret) {
+	p2pmr_instance_count(range->ops, -1);
+	return ret;
+}
+
+/*
+ * After the accesses: what the range holds goes back, but not where an access may
+ * still be running. The range may be freed when this is over.
+ */
+void p2pmr_range_give_back(struct p2pmr_range *range)
+{
+	if (!range->stuck) {
 		p2pmr_segments_unmap(range);
 		p2pmr_host_unpin(range);
 		p2pmr_pieces_release(range);
 	}
-	range->stuck = ret;
-
 	spin_lock(&range->lock);
 	range->state = P2PMR_REVOKED;
 	spin_unlock(&range->lock);
-	/* The range may be freed from here on. */
 	complete_all(&range->revoked);
+}
+
+/*
+ * A dma-buf is given back by a worker, since that takes the reservation, which
+ * whoever revokes may hold, or wait for one who does.
+ */
+static void do_revoke(struct p2pmr_range *range, bool active)
+{
+	range->stuck = active && end_accesses(range);
+	if (range->import)
+		p2pmr_import_ended(range->import);
+	else
+		p2pmr_range_give_back(range);
 }
 
 void p2pmr_revoke_work(struct work_struct *work)
@@ -158,10 +171,35 @@ void p2pmr_range_revoke(struct p2pmr_range *range, enum p2pmr_cause cause)
 	}
 	if (was == P2PMR_SETUP || was == P2PMR_LIVE)
 		do_revoke(range, was == P2PMR_LIVE);
-	else
-		wait_for_completion(&range->revoked);
+	wait_for_completion(&range->revoked);
 }
 EXPORT_SYMBOL_GPL(p2pmr_range_revoke);
+
+/*
+ * The exporter of a range's dma-buf takes it away or moves it, and holds its
+ * reservation. When this returns no access is running, but the buffer has not been
+ * given back yet.
+ */
+void p2pmr_range_invalidate(struct p2pmr_range *range)
+{
+	unsigned int was;
+
+	might_sleep();
+	spin_lock(&range->lock);
+	was = range->state;
+	if (was == P2PMR_SETUP) {
+		range->stale = true;
+	} else if (was == P2PMR_LIVE) {
+		range->state = P2PMR_REVOKING;
+		range->cause = P2PMR_CAUSE_EXPORTER;
+	}
+	spin_unlock(&range->lock);
+
+	if (was == P2PMR_LIVE)
+		do_revoke(range, true);
+	else if (was != P2PMR_SETUP)
+		p2pmr_import_wait_ended(range->import);
+}
 
 void p2pmr_publish(struct p2pmr_range *range)
 {
@@ -356,7 +394,7 @@ EXPORT_SYMBOL_GPL(p2pmr_revoke);
 static bool matches_vma(const struct p2pmr_range *range,
 			const struct sweep *sweep)
 {
-	if (outlives_mapping(range))
+	if (range->import || outlives_mapping(range))
 		return false;
 	return range->mm == sweep->mm && range->start < sweep->end &&
 	       sweep->start < range->start + range->length &&

@@ -133,7 +133,7 @@ static int check_direction(struct p2pmr_range *range, struct device *dev,
  * caller to know.
  *
  * Return: 0, or -EACCES (@dir asks for more than the range was resolved for),
- * -EINVAL (no direction, or @dev does no DMA), -EIO (the DMA API has no
+ * -EOPNOTSUPP (a range over a dma-buf, to which @dev attaches by itself), -EINVAL (no direction, or @dev does no DMA), -EIO (the DMA API has no
  * address for it, within the device's DMA mask for instance). After a failure
  * no segment has a DMA address.
  */
@@ -146,6 +146,8 @@ int p2pmr_range_map_dma(struct p2pmr_range *range, struct device *dev,
 	might_sleep();
 	if (WARN_ON_ONCE(range->dma_dev))
 		return -EINVAL;
+	if (range->import)
+		return -EOPNOTSUPP;
 	ret = check_direction(range, dev, dir);
 	if (ret)
 		return ret;

@@ -99,7 +99,7 @@ static void show_segments(struct seq_file *s, const struct p2pmr_range *range)
 	seq_printf(s, " segments=%u device_segments=%u", range->nr_segs,
 		   range->nr_device_segs);
 	if (range->nr_device_segs)
-		seq_printf(s, " %s:%s:bar%d:%llu", piece->exporter->name,
+		seq_printf(s, " %s:%s:bar%d:%llu", p2pmr_piece_name(piece),
 			   piece->map.dev ? dev_name(piece->map.dev) : "-",
 			   piece->map.bar, first->len);
 }

@@ -56,6 +56,25 @@ static struct p2pmr_piece *add_piece(struct p2pmr_range *range,
 	return piece;
 }
 
+/*
+ * The one of a range that is no range of user addresses. Nobody watches it, and
+ * @exporter is a part of this module.
+ */
+struct p2pmr_piece *p2pmr_add_piece(struct p2pmr_range *range,
+				    const struct p2pmr_exporter *exporter)
+{
+	struct p2pmr_piece *piece = add_piece(range, range->start,
+					      range->start + range->length);
+
+	if (!piece)
+		return NULL;
+	piece->range = range;
+	piece->exporter = exporter;
+	piece->map.bar = -1;
+	range->nr_device_pieces++;
+	return piece;
+}
+
 static int check_rights(struct p2pmr_range *range, struct vm_area_struct *vma)
 {
 	/* Not VM_SHARED: a read-only file's shared mapping is without it. */

@@ -2,8 +2,12 @@
 #include "uverbs.h"
 
 #include <errno.h>
+#include <rdma/ib_user_ioctl_cmds.h>
+#include <rdma/ib_user_ioctl_verbs.h>
 #include <rdma/ib_user_verbs.h>
+#include <rdma/rdma_user_ioctl.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "runner.h"
@@ -59,6 +63,57 @@ int uverbs_register(struct ibv_pd *pd, void *address, size_t length, int access,
 		.handle = response.body.mr_handle,
 		.lkey = response.body.lkey,
 		.rkey = response.body.rkey,
+	};
+	return 0;
+}
+
+#define REG_DMABUF(name_) UVERBS_ATTR_REG_DMABUF_MR_##name_
+#define ATTR(name_, ...)                                      \
+	{                                                     \
+		.attr_id = REG_DMABUF(name_),                 \
+		.flags = UVERBS_ATTR_F_MANDATORY, __VA_ARGS__ \
+	}
+/* A number of eight bytes stands in the attribute itself. */
+#define NUMBER(name_, value_) ATTR(name_, .len = 8, .data = (value_))
+#define ANSWER(name_, field_) \
+	ATTR(name_, .len = sizeof(field_), .data = (uintptr_t) & (field_))
+
+int uverbs_register_dmabuf(struct ibv_pd *pd, int fd, uint64_t offset,
+			   uint64_t length, uint64_t iova, int access,
+			   struct raw_mr *mr)
+{
+	uint32_t lkey, rkey;
+	struct {
+		struct ib_uverbs_ioctl_hdr header;
+		struct ib_uverbs_attr attrs[9];
+	} call = {
+		.header = {
+			.length = sizeof(call),
+			.object_id = UVERBS_OBJECT_MR,
+			.method_id = UVERBS_METHOD_REG_DMABUF_MR,
+			.num_attrs = ARRAY_SIZE(call.attrs),
+			.driver_id = RDMA_DRIVER_RXE,
+		},
+		.attrs = {
+			ATTR(HANDLE, .data = 0),
+			ATTR(PD_HANDLE, .data = pd->handle),
+			ATTR(FD, .len = 4, .data = (uint32_t)fd),
+			NUMBER(OFFSET, offset),
+			NUMBER(LENGTH, length),
+			NUMBER(IOVA, iova),
+			NUMBER(ACCESS_FLAGS, access),
+			ANSWER(RESP_LKEY, lkey),
+			ANSWER(RESP_RKEY, rkey),
+		},
+	};
+
+	if (ioctl(pd->context->cmd_fd, RDMA_VERBS_IOCTL, &call))
+		return errno;
+	*mr = (struct raw_mr){
+		.context = pd->context,
+		.handle = call.attrs[0].data,
+		.lkey = lkey,
+		.rkey = rkey,
 	};
 	return 0;
 }

@@ -27,6 +27,11 @@ int uverbs_register(struct ibv_pd *pd, void *address, size_t length, int access,
 		    size_t answer_size, struct raw_mr *mr);
 void uverbs_deregister(struct raw_mr *mr);
 
+/* A part of a dma-buf, by the call that stock libraries do not make for soft-RoCE. */
+int uverbs_register_dmabuf(struct ibv_pd *pd, int fd, uint64_t offset,
+			   uint64_t length, uint64_t iova, int access,
+			   struct raw_mr *mr);
+
 struct keys {
 	uint32_t lkey, rkey;
 };

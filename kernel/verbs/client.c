@@ -212,8 +212,10 @@ static int __init p2pmr_verbs_init(void)
 	 * order is survived.
 	 */
 	request_module("ib_uverbs");
+	p2pmr_dmabuf_op_serve(p2pmr_hook_reg_user_mr_dmabuf);
 	ret = ib_register_client(&client);
 	if (ret) {
+		p2pmr_dmabuf_op_serve(NULL);
 		destroy_workqueue(detach_wq);
 		return ret;
 	}
@@ -227,6 +229,7 @@ static void __exit p2pmr_verbs_exit(void)
 	debugfs_remove(mrs_file);
 	ib_unregister_client(&client);
 	destroy_workqueue(detach_wq);
+	p2pmr_dmabuf_op_serve(NULL);
 }
 
 module_init(p2pmr_verbs_init);

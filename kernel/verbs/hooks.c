@@ -33,20 +33,24 @@ static struct p2pmr_ibdev *find(const struct ib_device *ibdev)
 	return NULL;
 }
 
-/*
- * A hook is only ever reached through a device that is attached. It stays so
- * until leave().
- */
-static struct p2pmr_ibdev *enter(const struct ib_device *ibdev, int *idx)
+/* NULL if the device is not attached; else it stays so until leave(). */
+static struct p2pmr_ibdev *try_enter(const struct ib_device *ibdev, int *idx)
 {
 	int list_idx = srcu_read_lock(&attached_srcu);
 	struct p2pmr_ibdev *dev = find(ibdev);
 
 	if (dev)
 		*idx = srcu_read_lock(&dev->srcu);
-	else
-		WARN_ONCE(1, "%s is not attached\n", dev_name(&ibdev->dev));
 	srcu_read_unlock(&attached_srcu, list_idx);
+	return dev;
+}
+
+/* Most hooks are only ever reached through a device that is attached. */
+static struct p2pmr_ibdev *enter(const struct ib_device *ibdev, int *idx)
+{
+	struct p2pmr_ibdev *dev = try_enter(ibdev, idx);
+
+	WARN_ONCE(!dev, "%s is not attached\n", dev_name(&ibdev->dev));
 	return dev;
 }
 
@@ -75,13 +79,21 @@ static struct ib_mr *reg_device(struct p2pmr_ibdev *dev,
 				P2PMR_REG_USER_MR_PARAMS,
 				struct p2pmr_mr_request *request)
 {
+	const struct p2pmr_mr_args args = {
+		.pd = pd,
+		.start = start,
+		.length = length,
+		.iova = iova,
+		.access = access,
+		.request = request,
+	};
 	struct ib_mr *mr;
 	int ret;
 
 	ret = start_registering(dev);
 	if (ret)
 		return ERR_PTR(ret);
-	mr = p2pmr_mr_reg(dev, pd, start, length, iova, access, request);
+	mr = p2pmr_mr_reg(dev, &args);
 	stop_registering(dev);
 	if (!request || IS_ERR(mr))
 		return mr;
@@ -130,6 +142,37 @@ static struct ib_mr *hook_reg_user_mr(P2PMR_REG_USER_MR_PARAMS)
 		mr = reg_host(dev, P2PMR_REG_USER_MR_ARGS, request);
 	p2pmr_request_put(request);
 out:
+	leave(dev, idx);
+	return mr;
+}
+
+/*
+ * The operation that soft-RoCE does not have. It stays in the device's slot when the
+ * hooks are given back, see dmabuf_op.c, and then finds no device.
+ */
+struct ib_mr *p2pmr_hook_reg_user_mr_dmabuf(P2PMR_REG_DMABUF_PARAMS)
+{
+	struct p2pmr_mr_args args = {
+		.pd = pd,
+		.start = offset,
+		.length = length,
+		.iova = iova,
+		.access = access,
+	};
+	struct p2pmr_ibdev *dev;
+	struct ib_mr *mr;
+	int idx, ret;
+
+	dev = try_enter(pd->device, &idx);
+	if (!dev)
+		return ERR_PTR(-EOPNOTSUPP);
+	ret = start_registering(dev);
+	if (ret) {
+		mr = ERR_PTR(ret);
+	} else {
+		mr = p2pmr_mr_reg_dmabuf(dev, &args, fd);
+		stop_registering(dev);
+	}
 	leave(dev, idx);
 	return mr;
 }
@@ -232,6 +275,9 @@ void p2pmr_hooks_attach(struct p2pmr_ibdev *dev)
 	take(dev, rereg_user_mr);
 	take(dev, advise_mr);
 	take(dev, reg_user_mr);
+	/* Who has it looks after his own. */
+	if (!dev->ibdev->ops.reg_user_mr_dmabuf)
+		WRITE_ONCE(dev->ibdev->ops.reg_user_mr_dmabuf, p2pmr_dmabuf_op);
 }
 
 /*

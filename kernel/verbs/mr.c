@@ -8,6 +8,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/dma-buf.h>
 #include <linux/hash.h>
 #include <linux/hashtable.h>
 #include <linux/module.h>
@@ -17,6 +18,8 @@
 #include <linux/slab.h>
 
 #include "verbs.h"
+
+P2PMR_IMPORT_NS_DMA_BUF;
 
 /*
  * What device memory can be given. Refused by name: memory windows (soft-RoCE
@@ -101,20 +104,32 @@ static unsigned int map_flags(const struct p2pmr_mr_request *request, int access
 	return flags;
 }
 
+static int map_range(struct p2pmr_shadow *shadow,
+		     const struct p2pmr_mr_args *args)
+{
+	const struct p2pmr_range_ops *ops = &shadow->dev->range_ops;
+	unsigned int flags = map_flags(args->request, args->access);
+
+	if (args->dmabuf)
+		return p2pmr_range_map_dmabuf(&shadow->range, args->dmabuf,
+					      args->start, args->length, flags,
+					      ops);
+	return p2pmr_range_map(&shadow->range, args->start, args->length, flags,
+			       ops);
+}
+
 /* One attempt to set up everything; -EAGAIN if the mappings changed. */
-static int try_register(struct p2pmr_shadow *shadow, u64 start, u64 length,
-			u64 iova, int access)
+static int try_register(struct p2pmr_shadow *shadow,
+			const struct p2pmr_mr_args *args)
 {
 	int ret;
 
-	ret = p2pmr_range_map(&shadow->range, start, length,
-			      map_flags(shadow->request, access),
-			      &shadow->dev->range_ops);
+	ret = map_range(shadow, args);
 	if (ret)
 		return ret;
 	ret = p2pmr_range_map_kernel(&shadow->range);
 	if (!ret)
-		ret = p2pmr_driver_mr_make(shadow, iova, access);
+		ret = p2pmr_driver_mr_make(shadow, args->iova, args->access);
 	if (!ret)
 		ret = p2pmr_key_publish(shadow->dev, shadow->user_pd,
 					shadow->ibmr.lkey);
@@ -127,15 +142,15 @@ static int try_register(struct p2pmr_shadow *shadow, u64 start, u64 length,
 	return ret;
 }
 
-static int try_repeatedly(struct p2pmr_shadow *shadow, u64 start, u64 length,
-			  u64 iova, int access)
+static int try_repeatedly(struct p2pmr_shadow *shadow,
+			  const struct p2pmr_mr_args *args)
 {
 	int tries, ret = -EAGAIN;
 
 	for (tries = 0; ret == -EAGAIN && tries < MAX_TRIES; tries++) {
 		if (fatal_signal_pending(current))
 			return -EINTR;
-		ret = try_register(shadow, start, length, iova, access);
+		ret = try_register(shadow, args);
 	}
 	if (ret == -EAGAIN)
 		p2pmr_ibdev_refuse(shadow->dev, ret,
@@ -145,8 +160,7 @@ static int try_repeatedly(struct p2pmr_shadow *shadow, u64 start, u64 length,
 }
 
 static struct p2pmr_shadow *shadow_alloc(struct p2pmr_ibdev *dev,
-					 struct ib_pd *pd,
-					 struct p2pmr_mr_request *request)
+					 const struct p2pmr_mr_args *args)
 {
 	struct p2pmr_shadow *shadow;
 
@@ -160,10 +174,15 @@ static struct p2pmr_shadow *shadow_alloc(struct p2pmr_ibdev *dev,
 	}
 	kref_get(&dev->kref);
 	shadow->dev = dev;
-	shadow->user_pd = pd;
-	shadow->request = p2pmr_request_get(request);
+	shadow->user_pd = args->pd;
+	shadow->access = args->access;
+	shadow->iova = args->iova;
+	shadow->request = p2pmr_request_get(args->request);
 	shadow->ibmr.device = dev->ibdev;
-	shadow->ibmr.pd = pd;
+	shadow->ibmr.pd = args->pd;
+	/* uverbs does these only for a part of its calls. */
+	shadow->ibmr.iova = args->iova;
+	shadow->ibmr.length = args->length;
 	return shadow;
 }
 
@@ -179,35 +198,27 @@ static void shadow_free(struct p2pmr_shadow *shadow)
 /**
  * p2pmr_mr_reg() - register device memory
  * @dev: attached device, not removed
- * @pd: the user's
- * @start: user address
- * @length: in bytes
- * @iova: address that work requests will use
- * @access: IB_ACCESS_* flags, checked by uverbs for what the device knows
- * @request: what is wanted beside, or NULL; the MR takes a reference of its own
+ * @args: what, and how; the MR takes references of its own
  *
  * Return: the MR for uverbs, to be ended with p2pmr_mr_dereg(), or an error
- * pointer: those of p2pmr_range_map() and p2pmr_range_commit(), -EOPNOTSUPP
- * (access flags), -EFBIG (longer than the driver can), -EIO, -ETIMEDOUT (the
- * driver), -EINTR, -ENODEV (the device is going away).
+ * pointer: those of p2pmr_range_map() or p2pmr_range_map_dmabuf() and
+ * p2pmr_range_commit(), -EOPNOTSUPP (access flags), -EFBIG (longer than the driver
+ * can), -EIO, -ETIMEDOUT (the driver), -EINTR, -ENODEV (the device is going away).
  */
-struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
-			   u64 length, u64 iova, int access,
-			   struct p2pmr_mr_request *request)
+struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev,
+			   const struct p2pmr_mr_args *args)
 {
 	struct p2pmr_shadow *shadow;
 	int ret;
 
 	lockdep_assert_held_read(&dev->registering);
-	ret = check_request(dev, length, access);
+	ret = check_request(dev, args->length, args->access);
 	if (ret)
 		return ERR_PTR(ret);
-	shadow = shadow_alloc(dev, pd, request);
+	shadow = shadow_alloc(dev, args);
 	if (IS_ERR(shadow))
 		return ERR_CAST(shadow);
-	shadow->access = access;
-	shadow->iova = iova;
-	ret = try_repeatedly(shadow, start, length, iova, access);
+	ret = try_repeatedly(shadow, args);
 	if (ret) {
 		shadow_free(shadow);
 		return ERR_PTR(ret);
@@ -220,6 +231,35 @@ struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
 	list_add_tail(&shadow->link, &dev->shadows);
 	mutex_unlock(&dev->lock);
 	return &shadow->ibmr;
+}
+
+/**
+ * p2pmr_mr_reg_dmabuf() - register a part of a dma-buf
+ * @dev: attached device, not removed
+ * @args: as for p2pmr_mr_reg(), without the buffer
+ * @fd: descriptor of the buffer; -EBADF if there is no such file: so programs ask
+ *	whether dma-bufs can be registered at all, and the log keeps silent
+ */
+struct ib_mr *p2pmr_mr_reg_dmabuf(struct p2pmr_ibdev *dev,
+				  struct p2pmr_mr_args *args, int fd)
+{
+	struct ib_mr *mr;
+
+	args->dmabuf = dma_buf_get(fd);
+	if (args->dmabuf == ERR_PTR(-EINVAL))
+		p2pmr_ibdev_refuse(dev, -EINVAL, "descriptor %d is no dma-buf",
+				   fd);
+	if (IS_ERR(args->dmabuf))
+		return ERR_CAST(args->dmabuf);
+	mr = p2pmr_mr_reg(dev, args);
+	dma_buf_put(args->dmabuf);
+	return mr;
+}
+
+static struct ib_mr *refuse_change(struct p2pmr_shadow *shadow)
+{
+	return ERR_PTR(p2pmr_ibdev_refuse(shadow->dev, -EOPNOTSUPP,
+					  "an MR over a dma-buf cannot be changed but for other memory"));
 }
 
 /**
@@ -242,17 +282,24 @@ struct ib_mr *p2pmr_mr_rereg(struct p2pmr_shadow *old, int flags, u64 start,
 			     u64 length, u64 iova, int access,
 			     struct ib_pd *pd)
 {
+	struct p2pmr_mr_args args = {
+		.pd = flags & IB_MR_REREG_PD ? pd : old->user_pd,
+		.start = start,
+		.length = length,
+		.iova = iova,
+		.access = flags & IB_MR_REREG_ACCESS ? access : old->access,
+		.request = old->request,
+	};
+
 	if (!(flags & IB_MR_REREG_TRANS)) {
-		start = old->range.start;
-		length = old->range.length;
-		iova = old->iova;
+		/* What it was made of may be gone, and another file in its place. */
+		if (old->range.import)
+			return refuse_change(old);
+		args.start = old->range.start;
+		args.length = old->range.length;
+		args.iova = old->iova;
 	}
-	if (!(flags & IB_MR_REREG_ACCESS))
-		access = old->access;
-	if (!(flags & IB_MR_REREG_PD))
-		pd = old->user_pd;
-	return p2pmr_mr_reg(old->dev, pd, start, length, iova, access,
-			    old->request);
+	return p2pmr_mr_reg(old->dev, &args);
 }
 
 /* What p2pmr_mr_reg() has made, for the one who made an extended request. */

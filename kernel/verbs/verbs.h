@@ -107,6 +107,26 @@ struct p2pmr_mr_request {
 };
 
 /**
+ * struct p2pmr_mr_args - what is to be registered, and how
+ * @pd: the user's
+ * @dmabuf: NULL for addresses of the caller
+ * @start: user address, or offset in @dmabuf
+ * @length: in bytes
+ * @iova: address that work requests will use
+ * @access: IB_ACCESS_* flags, checked by uverbs for what the device knows
+ * @request: what is wanted beside, or NULL
+ */
+struct p2pmr_mr_args {
+	struct ib_pd *pd;
+	struct dma_buf *dmabuf;
+	u64 start;
+	u64 length;
+	u64 iova;
+	int access;
+	struct p2pmr_mr_request *request;
+};
+
+/**
  * struct p2pmr_shadow - the MR that uverbs holds for device memory
  * @ibmr: what uverbs writes into; carries the keys of @mr
  * @range: the device memory
@@ -161,9 +181,10 @@ int p2pmr_request_answer(struct ib_udata *udata, u64 length, u64 device_bytes,
 
 /* mr.c */
 extern const struct p2pmr_range_ops p2pmr_mr_ops;
-struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev, struct ib_pd *pd, u64 start,
-			   u64 length, u64 iova, int access,
-			   struct p2pmr_mr_request *request);
+struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev,
+			   const struct p2pmr_mr_args *args);
+struct ib_mr *p2pmr_mr_reg_dmabuf(struct p2pmr_ibdev *dev,
+				  struct p2pmr_mr_args *args, int fd);
 int p2pmr_mr_answer(struct ib_mr *mr, struct ib_udata *udata);
 struct p2pmr_shadow *p2pmr_mr_shadow(struct ib_mr *mr);
 struct ib_mr *p2pmr_mr_rereg(struct p2pmr_shadow *old, int flags, u64 start,
@@ -181,7 +202,13 @@ int p2pmr_advise(struct p2pmr_ibdev *dev, struct ib_pd *pd,
 int p2pmr_key_publish(struct p2pmr_ibdev *dev, const struct ib_pd *pd, u32 lkey);
 void p2pmr_key_withdraw(struct p2pmr_ibdev *dev, u32 lkey);
 
+/* dmabuf_op.c: a module of its own, which stays */
+typedef struct ib_mr *(*p2pmr_dmabuf_fn)(P2PMR_REG_DMABUF_PARAMS);
+struct ib_mr *p2pmr_dmabuf_op(P2PMR_REG_DMABUF_PARAMS);
+void p2pmr_dmabuf_op_serve(p2pmr_dmabuf_fn fn);
+
 /* hooks.c */
+struct ib_mr *p2pmr_hook_reg_user_mr_dmabuf(P2PMR_REG_DMABUF_PARAMS);
 void p2pmr_hooks_attach(struct p2pmr_ibdev *dev);
 struct p2pmr_ibdev *p2pmr_hooks_find_get(const struct ib_device *ibdev);
 void p2pmr_hooks_detach(struct p2pmr_ibdev *dev);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * An importer that goes one step at a time, for tests: an open file is one range of
- * the writer's addresses; what is written to it is the next step, whose errno the
- * write answers, and what is read tells what has happened. Root only.
+ * the writer's addresses, or of a dma-buf; what is written to it is the next step,
+ * whose errno the write answers, and what is read tells what has happened. Root only.
  */
+#include <linux/dma-buf.h>
 #include <linux/fs.h>
 #include <linux/miscdevice.h>
 #include <linux/module.h>
@@ -13,6 +14,10 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include <asm/pgtable_types.h>
+
+#include "compat.h"
+
+P2PMR_IMPORT_NS_DMA_BUF;
 
 /**
  * struct importer - an open file
@@ -63,6 +68,24 @@ static int map(struct importer *importer, unsigned long start, unsigned long len
 	return ret;
 }
 
+static int map_dmabuf(struct importer *importer, int fd, unsigned long offset,
+		      unsigned long len)
+{
+	struct dma_buf *dmabuf;
+	int ret;
+
+	if (importer->mapped)
+		return -EBUSY;
+	dmabuf = dma_buf_get(fd);
+	if (IS_ERR(dmabuf))
+		return PTR_ERR(dmabuf);
+	ret = p2pmr_range_map_dmabuf(&importer->range, dmabuf, offset, len,
+				     P2PMR_MAP_WRITE, &importer_ops);
+	dma_buf_put(dmabuf);
+	importer->mapped = !ret;
+	return ret;
+}
+
 static void unmap(struct importer *importer)
 {
 	if (importer->mapped)
@@ -70,12 +93,14 @@ static void unmap(struct importer *importer)
 	importer->mapped = false;
 }
 
-/* "map ADDRESS LENGTH", then any of the others. */
+/* "map ADDRESS LENGTH" or "dmabuf FD OFFSET LENGTH", then any of the others. */
 static int step(struct importer *importer, const char *line)
 {
 	unsigned long start, len;
-	int ret = 0;
+	int fd, ret = 0;
 
+	if (sscanf(line, "dmabuf %d %lx %lx", &fd, &start, &len) == 3)
+		return map_dmabuf(importer, fd, start, len);
 	if (sscanf(line, "map %lx %lx", &start, &len) == 2)
 		return map(importer, start, len);
 	if (!importer->mapped)
