@@ -81,3 +81,6 @@ file(CONFIGURE OUTPUT ${headers}/config.h CONTENT
 add_library(p2pmr_rdma_core INTERFACE)
 target_include_directories(p2pmr_rdma_core SYSTEM INTERFACE ${headers})
 target_link_libraries(p2pmr_rdma_core INTERFACE ${IBVERBS_LINK_LIBRARIES})
+if(source_version VERSION_GREATER_EQUAL 54)
+  target_compile_definitions(p2pmr_rdma_core INTERFACE P2PMR_DMABUF_HAS_DRIVER_PART)
+endif()

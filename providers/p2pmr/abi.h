@@ -1,16 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause */
 /*
  * The commands whose request or answer has a part of soft-RoCE's or of
- * p2pmr's behind that of uverbs.
+ * p2pmr's behind that of uverbs, or has had one since some version.
  */
 #ifndef P2PMR_COMMANDS_H
 #define P2PMR_COMMANDS_H
 
+#include <infiniband/driver.h>
 #include <infiniband/kern-abi.h>
 #include <kernel-abi/p2pmr-verbs-abi.h>
 #include <kernel-abi/rdma_user_rxe.h>
 #include <rdma/p2pmr-verbs-abi.h>
 #include <rdma/rdma_user_rxe.h>
+
+/* rdma-core 54 gave it a driver's own part, of which soft-RoCE has none. */
+static inline int p2pmr_cmd_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset,
+					  size_t length, uint64_t iova, int fd,
+					  int access, struct verbs_mr *mr)
+{
+#ifdef P2PMR_DMABUF_HAS_DRIVER_PART
+	return ibv_cmd_reg_dmabuf_mr(pd, offset, length, iova, fd, access, mr,
+				     NULL);
+#else
+	return ibv_cmd_reg_dmabuf_mr(pd, offset, length, iova, fd, access, mr);
+#endif
+}
 
 DECLARE_DRV_CMD(p2pmr_create_ah, IB_USER_VERBS_CMD_CREATE_AH, empty,
 		rxe_create_ah_resp);

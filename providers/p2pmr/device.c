@@ -85,6 +85,7 @@ static const struct verbs_context_ops context_ops = {
 	.query_qp = p2pmr_query_qp,
 	.query_srq = p2pmr_query_srq,
 	.reg_dm_mr = p2pmr_reg_dm_mr,
+	.reg_dmabuf_mr = p2pmr_reg_dmabuf_mr,
 	.reg_mr = p2pmr_reg_mr,
 	.req_notify_cq = ibv_cmd_req_notify_cq,
 	.rereg_mr = p2pmr_rereg_mr,

@@ -35,6 +35,20 @@ struct ibv_mr *p2pmr_reg_mr(struct ibv_pd *pd, void *addr, size_t length,
 				     &cmd, sizeof(cmd), &resp, sizeof(resp)));
 }
 
+struct ibv_mr *p2pmr_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset,
+				   size_t length, uint64_t iova, int fd,
+				   int access)
+{
+	struct p2pmr_mr *mr;
+
+	mr = calloc(1, sizeof(*mr));
+	if (!mr)
+		return NULL;
+	return finish(mr, pd, iova,
+		      p2pmr_cmd_reg_dmabuf_mr(pd, offset, length, iova, fd,
+					      access, &mr->verbs));
+}
+
 static struct ibv_mr *register_extended(struct ibv_pd *pd, void *addr,
 					size_t length, uint64_t iova,
 					unsigned int access,

@@ -157,6 +157,9 @@ struct ibv_mr *p2pmr_reg_mr_extended(struct ibv_pd *pd, void *addr,
 				     unsigned int access,
 				     const struct p2pmr_reg_mr_req *req,
 				     struct p2pmr_reg_mr_resp *resp);
+struct ibv_mr *p2pmr_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset,
+				   size_t length, uint64_t iova, int fd,
+				   int access);
 int p2pmr_dereg_mr(struct verbs_mr *mr);
 struct ibv_mw *p2pmr_alloc_mw(struct ibv_pd *pd, enum ibv_mw_type type);
 int p2pmr_dealloc_mw(struct ibv_mw *mw);

@@ -115,10 +115,15 @@ static void memory_regions(void **state)
 	assert_null(ibv_reg_mr(device.pd, (void *)0x1000, 4096,
 			       IBV_ACCESS_LOCAL_WRITE));
 	assert_int_equal(errno, EFAULT);
-	/* As UCX and NCCL ask whether there is such a thing. */
+	/* As UCX, libfabric and NCCL ask whether there is such a thing. */
 	assert_null(ibv_reg_dmabuf_mr(device.pd, 0, 4096, 0, -1,
 				      IBV_ACCESS_LOCAL_WRITE));
-	assert_int_equal(errno, EOPNOTSUPP);
+	assert_int_equal(errno, EBADF);
+	assert_null(ibv_reg_dmabuf_mr(device.pd, 0, 0, 0, -1, 0));
+	assert_int_equal(errno, EBADF);
+	assert_null(ibv_reg_dmabuf_mr(device.pd, 0, 4096, 0,
+				      device.context->cmd_fd, 0));
+	assert_int_equal(errno, EINVAL);
 	device_close(&device);
 }
 
