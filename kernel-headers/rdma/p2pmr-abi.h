@@ -48,6 +48,7 @@
 #define P2PMR_IOC_EXPORTERS _IO(P2PMR_IOC_TYPE, 5)
 #define P2PMR_IOC_INSTANCES _IO(P2PMR_IOC_TYPE, 6)
 #define P2PMR_IOC_BAR	    _IO(P2PMR_IOC_TYPE, 7)
+#define P2PMR_IOC_REACH	    _IO(P2PMR_IOC_TYPE, 8)
 #define P2PMR_IOC_EXPORT    _IO(P2PMR_IOC_TYPE, 16)
 
 /* -------------------------------------------------------------- HELLO -- */
@@ -60,6 +61,7 @@
 #define P2PMR_FEATURE_EXPORTERS 0x10ULL
 #define P2PMR_FEATURE_INSTANCES 0x20ULL
 #define P2PMR_FEATURE_BAR	0x40ULL
+#define P2PMR_FEATURE_REACH	0x80ULL
 #define P2PMR_FEATURE_EXPORT	0x10000ULL
 
 /**
@@ -521,6 +523,64 @@ struct p2pmr_ioc_bar {
 	__u16 bar;
 	__u32 error;
 	__u32 reason;
+};
+
+/* --------------------------------------------------------------- REACH -- */
+
+/* p2pmr_ioc_reach.path: the first three are ways */
+#define P2PMR_PATH_SWITCH	0 /* below a common switch or bridge */
+#define P2PMR_PATH_ROOT		1 /* by a root complex that is known to carry it */
+#define P2PMR_PATH_ALLOWED	2 /* parameter allow_pairs */
+#define P2PMR_PATH_UNKNOWN_ROOT 3 /* by a root complex that is not known to */
+#define P2PMR_PATH_OTHER_ROOT	4 /* from one root complex to another */
+#define P2PMR_PATH_DENIED	5 /* parameter deny_pairs */
+#define P2PMR_PATH_NOT_PCI	6 /* never answered: only PCI functions are asked for */
+
+/* p2pmr_ioc_reach.properties */
+#define P2PMR_REACH_TRANSLATED 0x1U /* an IOMMU translates for the device */
+#define P2PMR_REACH_REDIRECTED 0x2U /* ACS sends it by the root complex */
+#define P2PMR_REACH_SAME_GROUP 0x4U /* both are in one IOMMU group */
+
+/**
+ * struct p2pmr_ioc_reach - does a device reach another one's memory by DMA?
+ * @size: of this struct
+ * @flags: 0
+ * @domain: PCI domain of the function whose memory it is
+ * @bus: its bus
+ * @devfn: its device in the upper five bits, function in the lower three
+ * @reserved: 0
+ * @device_domain: PCI domain of the function that does the DMA
+ * @device_bus: its bus
+ * @device_devfn: its device and function
+ * @device_reserved: 0
+ * @error: out: the errno that mapping for DMA would give: EXDEV, or 0
+ * @path: out: P2PMR_PATH_*
+ * @properties: out: P2PMR_REACH_*
+ * @links: out: between the two, those into a root complex included
+ * @group: out: the former's IOMMU group, -1 if it has none
+ * @device_group: out: the latter's
+ *
+ * For everybody; what the answer comes from, docs/dmabuf.md says. A device
+ * without a driver is taken to have its addresses translated if there is an
+ * IOMMU for it. ENODEV: there is no such function.
+ */
+struct p2pmr_ioc_reach {
+	__u32 size;
+	__u32 flags;
+	__u32 domain;
+	__u8 bus;
+	__u8 devfn;
+	__u16 reserved;
+	__u32 device_domain;
+	__u8 device_bus;
+	__u8 device_devfn;
+	__u16 device_reserved;
+	__u32 error;
+	__u32 path;
+	__u32 properties;
+	__u32 links;
+	__s32 group;
+	__s32 device_group;
 };
 
 /* -------------------------------------------------------------- EXPORT -- */

@@ -31,6 +31,7 @@ union argument {
 	struct p2pmr_ioc_exporters exporters;
 	struct p2pmr_ioc_instances instances;
 	struct p2pmr_ioc_bar bar;
+	struct p2pmr_ioc_reach reach;
 	struct p2pmr_export export;
 };
 
@@ -63,7 +64,8 @@ static int ioctl_hello(struct p2pmr_file *file, void *arg)
 	hello->features = P2PMR_FEATURE_QUERY | P2PMR_FEATURE_LIST |
 			  P2PMR_FEATURE_STATS | P2PMR_FEATURE_WATCH |
 			  P2PMR_FEATURE_EXPORTERS | P2PMR_FEATURE_INSTANCES |
-			  P2PMR_FEATURE_BAR | P2PMR_FEATURE_EXPORT;
+			  P2PMR_FEATURE_BAR | P2PMR_FEATURE_REACH |
+			  P2PMR_FEATURE_EXPORT;
 	memset(hello->module_version, 0, sizeof(hello->module_version));
 	strscpy(hello->module_version, THIS_MODULE->version,
 		sizeof(hello->module_version));
@@ -91,6 +93,8 @@ static const struct request requests[] = {
 	  p2pmr_ioctl_instances },
 	{ P2PMR_IOC_BAR, sizeof(struct p2pmr_ioc_bar),
 	  offsetofend(struct p2pmr_ioc_bar, reason), p2pmr_ioctl_bar },
+	{ P2PMR_IOC_REACH, sizeof(struct p2pmr_ioc_reach),
+	  offsetofend(struct p2pmr_ioc_reach, device_group), p2pmr_ioctl_reach },
 	{ P2PMR_IOC_EXPORT, sizeof(struct p2pmr_ioc_export),
 	  offsetofend(struct p2pmr_ioc_export, reserved), p2pmr_ioctl_export,
 	  p2pmr_ioctl_export_end },

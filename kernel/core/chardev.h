@@ -85,6 +85,9 @@ int p2pmr_ioctl_instances(struct p2pmr_file *file, void *arg);
 /* pci_bar.c */
 int p2pmr_ioctl_bar(struct p2pmr_file *file, void *arg);
 
+/* topology.c */
+int p2pmr_ioctl_reach(struct p2pmr_file *file, void *arg);
+
 /* watch.c */
 void p2pmr_watch_init(struct p2pmr_watch *watch);
 int p2pmr_ioctl_watch(struct p2pmr_file *file, void *arg);

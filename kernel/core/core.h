@@ -109,6 +109,9 @@ void p2pmr_segments_free(struct p2pmr_range *range);
 int p2pmr_window_open(struct p2pmr_segment *seg);
 void p2pmr_window_close(struct p2pmr_segment *seg);
 
+/* topology.c */
+int p2pmr_check_reach(const struct p2pmr_range *range, struct device *dev);
+
 /* account.c */
 void p2pmr_account_init(void);
 int p2pmr_charge(struct p2pmr_range *range, unsigned int pieces);

@@ -164,11 +164,13 @@ static void buffer_unpin(struct dma_buf_attachment *attach)
 	attached->pins--;
 }
 
+/* In use the buffer keeps its functions: their removal waits for its revocation. */
 static int check_map(const struct buffer *buffer,
 		     const struct dma_buf_attachment *attach,
 		     enum dma_data_direction dir)
 {
 	const struct attached *attached = attach->priv;
+	int ret;
 
 	if (!valid_dma_direction(dir) || !attach->dev->dma_mask)
 		return -EINVAL;
@@ -176,9 +178,10 @@ static int check_map(const struct buffer *buffer,
 		return p2pmr_refuse(&buffer_range_ops, -EACCES,
 				    "%s would write, but the buffer is for reading only",
 				    dev_name(attach->dev));
-	return check_revocable(attach,
-			       p2pmr_map_revocable(attached->pins,
-						   attached->maps));
+	ret = check_revocable(attach,
+			      p2pmr_map_revocable(attached->pins,
+						  attached->maps));
+	return ret ?: p2pmr_check_reach(&buffer->range, attach->dev);
 }
 
 static unsigned int count_chunks(const struct p2pmr_range *range)

@@ -109,6 +109,17 @@ static int check_direction(struct p2pmr_range *range, struct device *dev,
 	return 0;
 }
 
+/* Under the lock, what is not gone is on the bus. */
+static int check_way(struct p2pmr_range *range, struct device *dev)
+{
+	int ret;
+
+	mutex_lock(&p2pmr_ranges_lock);
+	ret = range->gone ? -ENODEV : p2pmr_check_reach(range, dev);
+	mutex_unlock(&p2pmr_ranges_lock);
+	return ret;
+}
+
 /**
  * p2pmr_range_map_dma() - give every segment a DMA address
  * @range: resolved, not live, without DMA addresses so far
@@ -129,13 +140,12 @@ static int check_direction(struct p2pmr_range *range, struct device *dev,
  * keep its driver that long. The driver's remove function therefore ends its
  * ranges by p2pmr_range_revoke() or p2pmr_range_unmap().
  *
- * Whether the fabric carries transactions between the two devices is for the
- * caller to know.
- *
- * Return: 0, or -EACCES (@dir asks for more than the range was resolved for),
- * -EOPNOTSUPP (a range over a dma-buf, to which @dev attaches by itself), -EINVAL (no direction, or @dev does no DMA), -EIO (the DMA API has no
- * address for it, within the device's DMA mask for instance). After a failure
- * no segment has a DMA address.
+ * Return: 0, or -EXDEV (the way between the two devices is not known to carry
+ * it, see topology.c), -ENODEV (a function of the range has left), -EACCES (@dir
+ * asks for more than the range was resolved for), -EOPNOTSUPP (a range over a
+ * dma-buf, to which @dev attaches by itself), -EINVAL (no direction, or @dev does
+ * no DMA), -EIO (the DMA API has no address for it, within the device's DMA mask
+ * for instance). After a failure no segment has a DMA address.
  */
 int p2pmr_range_map_dma(struct p2pmr_range *range, struct device *dev,
 			enum dma_data_direction dir)
@@ -149,6 +159,8 @@ int p2pmr_range_map_dma(struct p2pmr_range *range, struct device *dev,
 	if (range->import)
 		return -EOPNOTSUPP;
 	ret = check_direction(range, dev, dir);
+	if (!ret)
+		ret = check_way(range, dev);
 	if (ret)
 		return ret;
 	range->dma_dev = get_device(dev);

@@ -42,17 +42,38 @@ void engine_load(void)
 {
 	test_module_load(ENGINE_MODULE, "%s", "");
 	find_device();
+	engine_reaches(ENGINE_IDS "/*");
+	assert_int_equal(module_set(CORE_MODULE, "deny_pairs", "", NULL), 0);
+}
+
+void engine_reaches(const char *pairs)
+{
+	assert_int_equal(module_set(CORE_MODULE, "allow_pairs", pairs, NULL),
+			 0);
+}
+
+const char *engine_address(void)
+{
+	return address;
 }
 
 void engine_unload(void)
 {
 	assert_int_equal(ranges_of(getpid(), NULL), 0);
 	assert_true(module_try_remove(ENGINE_MODULE));
+	engine_reaches("");
 }
 
 void engine_unbind(void)
 {
 	write_file(DRIVER "/unbind", address);
+}
+
+void engine_choose(const char *other)
+{
+	engine_unbind();
+	snprintf(address, sizeof(address), "%s", other);
+	engine_bind();
 }
 
 void engine_bind(void)

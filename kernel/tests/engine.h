@@ -15,13 +15,25 @@
 
 #define ENGINE_MODULE "p2pmr_test_edu"
 
-/* Anew, with the device bound; removes what an earlier test has left. */
+#define ENGINE_IDS "1234:11e8"
+
+/*
+ * Anew, with the device bound; removes what an earlier test has left. The
+ * administrator says that the device reaches all memory, until it is unloaded:
+ * the machine's root complex is not known to carry it.
+ */
 void engine_load(void);
+/* Parameter allow_pairs. */
+void engine_reaches(const char *pairs);
+/* "0000:00:1e.0" */
+const char *engine_address(void);
 /* The module must let itself be unloaded, and no range be left. */
 void engine_unload(void);
 /* Takes the device away from its driver, and gives it back. */
 void engine_unbind(void);
 void engine_bind(void);
+/* Another one becomes the engine, where the machine has several. */
+void engine_choose(const char *other);
 
 /* A file of the module, which can hold one range. */
 int engine_open(void);

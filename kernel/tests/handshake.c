@@ -14,10 +14,11 @@
 #include "chardev.h"
 #include "runner.h"
 
-#define ALL_FEATURES                                                      \
-	(P2PMR_FEATURE_QUERY | P2PMR_FEATURE_LIST | P2PMR_FEATURE_STATS | \
-	 P2PMR_FEATURE_WATCH | P2PMR_FEATURE_EXPORTERS |                  \
-	 P2PMR_FEATURE_INSTANCES | P2PMR_FEATURE_BAR | P2PMR_FEATURE_EXPORT)
+#define ALL_FEATURES                                                         \
+	(P2PMR_FEATURE_QUERY | P2PMR_FEATURE_LIST | P2PMR_FEATURE_STATS |    \
+	 P2PMR_FEATURE_WATCH | P2PMR_FEATURE_EXPORTERS |                     \
+	 P2PMR_FEATURE_INSTANCES | P2PMR_FEATURE_BAR | P2PMR_FEATURE_REACH | \
+	 P2PMR_FEATURE_EXPORT)
 
 static int stats_error(int fd)
 {

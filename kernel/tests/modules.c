@@ -131,7 +131,10 @@ static bool insert(const char *module, const char *format, va_list ap)
 	vsnprintf(parameters, sizeof(parameters), format, ap);
 	if (module_is_loaded(module))
 		assert_true(module_try_remove(module));
-	return shell("insmod %s/modules/%s.ko %s", program, module, parameters);
+	/* Some programs have a folder of their own beside it. */
+	return shell("insmod $(ls %s/modules/%s.ko %s/../modules/%s.ko "
+		     "2>/dev/null) %s",
+		     program, module, program, module, parameters);
 }
 
 bool test_module_try_load(const char *module, const char *format, ...)

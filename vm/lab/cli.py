@@ -106,6 +106,13 @@ def _guest_options(parser):
                              "no build; nothing is loaded")
     parser.add_argument("--icount", action="store_true",
                         help="one CPU, and time counted in instructions")
+    parser.add_argument("--fabric", action="store_true",
+                        help="a PCIe switch and a second root complex beside, with devices "
+                             "that have DMA engines below them")
+    parser.add_argument("--cpu", metavar="MODEL", default="",
+                        help="emulate this CPU, as QEMU names it (default: max)")
+    parser.add_argument("--append", metavar="ARGUMENTS", default="",
+                        help="more arguments for the guest's kernel")
 
 
 def _demo_command(commands):
@@ -129,7 +136,8 @@ def _test_command(commands):
 def _run_command(commands):
     parser = _command(commands, "run", "run one command in a new guest", _run)
     parser.usage = ("lab run [--on TARGET] [--share DIR] [--bar-size SIZE] [--no-modules]"
-                    " [--packages] [--icount] [--timeout SECONDS] -- COMMAND [ARG]...")
+                    " [--packages] [--icount] [--fabric] [--cpu MODEL] [--append ARGUMENTS]"
+                    " [--timeout SECONDS] -- COMMAND [ARG]...")
     _guest_options(parser)
     parser.add_argument("--timeout", type=_seconds, metavar="SECONDS",
                         help="how long the command may take; then it is a hang, status 99 "
@@ -216,7 +224,8 @@ def _request(options, **more):
     return run.Request(
         target=targets.find(options.on), modules=not options.no_modules,
         packages=options.packages, share=options.share or "", bar_size=options.bar_size,
-        icount=options.icount, **more)
+        icount=options.icount, fabric=options.fabric, cpu=options.cpu,
+        append=options.append, **more)
 
 
 def _run(options):

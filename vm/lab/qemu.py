@@ -10,6 +10,19 @@ MEMORY = "2G"
 CPUS = 2
 # A device that can do DMA to the functions' memory, through the IOMMU.
 ENGINE = "edu,addr=1e.0,dma_mask=0xffffffffffffffff"
+# A switch with such a device and a function with a BAR below it, and one more device below
+# a root complex of its own: pairs of functions with other ways between them.
+FABRIC = (
+    "pcie-root-port,id=switch,bus=pcie.0,chassis=10,slot=10",
+    "x3130-upstream,id=upstream,bus=switch",
+    "xio3130-downstream,id=downstream0,bus=upstream,chassis=11,slot=0",
+    "xio3130-downstream,id=downstream1,bus=upstream,chassis=12,slot=1",
+    "edu,bus=downstream0,dma_mask=0xffffffffffffffff",
+    "ivshmem-plain,bus=downstream1,memdev=fabric-memory",
+    "pxb-pcie,id=other,bus=pcie.0,bus_nr=64",
+    "pcie-root-port,id=other-port,bus=other,chassis=13,slot=13",
+    "edu,bus=other-port,dma_mask=0xffffffffffffffff",
+)
 # The guest finds a port by its name, p2pmr.NAME. An interactive guest has a terminal
 # (hvc0) in the place of the two streams.
 PORTS = ("control", "host")
@@ -35,6 +48,9 @@ class Machine:
     icount: bool = False
     share: str = ""
     terminal: bool = False
+    fabric: bool = False
+    cpu: str = ""
+    append: str = ""
     slowness: int = 1
     channels: dict = field(default_factory=dict)
 
@@ -51,7 +67,7 @@ class Machine:
         line += ["-device", "intel-iommu,intremap=off"]
         line += self._accelerator()
         line += ["-kernel", str(self.vmlinuz), "-initrd", str(self.initramfs),
-                 "-append", KERNEL_ARGUMENTS]
+                 "-append", f"{KERNEL_ARGUMENTS} {self.append}".strip()]
         line += ["-drive", f"file={_escape(self.image)},format=raw,if=none,id=root,"
                            "snapshot=on,cache=unsafe",
                  "-device", "virtio-blk-pci,drive=root"]
@@ -59,16 +75,16 @@ class Machine:
             line += ["-chardev", f"socket,id={name},fd={descriptor}"]
         line += ["-serial", "chardev:console", "-mon", "chardev=qmp,mode=control"]
         line += self._ports() + self._functions() + self._shared_folder()
-        line += ["-device", ENGINE]
+        line += ["-device", ENGINE] + self._fabric()
         return line
 
     def _accelerator(self):
         if self.icount:
-            return ["-accel", "tcg,thread=single", "-cpu", "max", "-smp", "1",
+            return ["-accel", "tcg,thread=single", "-cpu", self.cpu or "max", "-smp", "1",
                     "-icount", "shift=0,sleep=off"]
-        if self.kvm:
+        if self.kvm and not self.cpu:
             return ["-accel", "kvm", "-cpu", "host", "-smp", str(CPUS)]
-        return ["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", str(CPUS)]
+        return ["-accel", "tcg,thread=multi", "-cpu", self.cpu or "max", "-smp", str(CPUS)]
 
     def _ports(self):
         line = ["-device", "virtio-serial-pci,id=ports"]
@@ -91,6 +107,14 @@ class Machine:
                            f"chassis={number + 1},slot={number + 1}",
                 "-device", function,
             ]
+        return line
+
+    def _fabric(self):
+        if not self.fabric:
+            return []
+        line = ["-object", "memory-backend-ram,id=fabric-memory,size=1M,share=on"]
+        for device in FABRIC:
+            line += ["-device", device]
         return line
 
     def _shared_folder(self):

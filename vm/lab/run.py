@@ -43,6 +43,9 @@ class Request:
     share: str = ""
     bar_size: int = DEFAULT_BAR_SIZE
     icount: bool = False
+    fabric: bool = False
+    cpu: str = ""
+    append: str = ""
     timeout: float = DEFAULT_TIMEOUT
 
 
@@ -60,8 +63,8 @@ def prepared(request):
         yield Machine(
             vmlinuz=made.vmlinuz, initramfs=archive, image=made.image, bars=bars,
             bar_size=request.bar_size, kvm=not request.icount and kvm.usable(made),
-            icount=request.icount, share=request.share,
-            terminal=not request.command,
+            icount=request.icount, share=request.share, fabric=request.fabric,
+            cpu=request.cpu, append=request.append, terminal=not request.command,
             slowness=request.target.slowness), token.encode()
 
 

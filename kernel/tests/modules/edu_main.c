@@ -336,6 +336,12 @@ static int edu_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 	void __iomem *mapped;
 	int ret;
 
+	/* One at a time: the tests choose. */
+	mutex_lock(&clients_lock);
+	ret = edu ? -EBUSY : 0;
+	mutex_unlock(&clients_lock);
+	if (ret)
+		return ret;
 	ret = pci_enable_device(pdev);
 	if (ret)
 		return ret;
