@@ -10,6 +10,7 @@
 #include "command.h"
 #include "json.h"
 #include "policy.h"
+#include "reach.h"
 #include "table.h"
 #include "text.h"
 
@@ -29,6 +30,63 @@ static void json_access(const struct bar_access *access)
 	}
 	json_close();
 	free(text);
+}
+
+/* The RDMA devices of the machine, looked up once. */
+static struct nic *all_nics;
+static size_t nic_count;
+
+static void json_reach(int fd, const struct pci_function *function)
+{
+	json_array("reach");
+	for (size_t i = 0; i < nic_count; i++) {
+		struct reach reach = reach_ask(fd, &all_nics[i], function);
+		__u32 properties = reach.answer.properties;
+
+		json_object(NULL);
+		json_string("device", all_nics[i].name);
+		json_string("function", all_nics[i].function);
+		if (reach.known) {
+			json_bool("reaches", reach.reaches);
+			json_string("path", reach.path);
+			json_bool("translated",
+				  properties & P2PMR_REACH_TRANSLATED);
+			json_bool("redirected",
+				  properties & P2PMR_REACH_REDIRECTED);
+			json_bool("same_group",
+				  properties & P2PMR_REACH_SAME_GROUP);
+			json_number("links", reach.answer.links);
+		} else {
+			json_null("reaches");
+			json_null("path");
+		}
+		json_close();
+	}
+	json_close();
+}
+
+/* "mlx5_0, mlx5_1", "none", "?"; to be freed. */
+static char *reached_by(int fd, const struct pci_function *function)
+{
+	char *text = text_format("%s", "");
+	bool known = false;
+
+	for (size_t i = 0; i < nic_count; i++) {
+		struct reach reach = reach_ask(fd, &all_nics[i], function);
+		char *longer;
+
+		known |= reach.known;
+		if (!reach.reaches)
+			continue;
+		longer = text_format("%s%s%s", text, *text ? ", " : "",
+				     all_nics[i].name);
+		free(text);
+		text = longer;
+	}
+	if (*text)
+		return text;
+	free(text);
+	return text_format("%s", known ? "none" : "?");
 }
 
 static void json_bar(int fd, const struct pci_function *function,
@@ -58,6 +116,7 @@ static void json_bar(int fd, const struct pci_function *function,
 	json_string("serves", verdict.serves);
 	json_string("reason", verdict.reason);
 	json_close();
+	json_reach(fd, function);
 	json_close();
 }
 
@@ -78,6 +137,12 @@ static void row(struct table *table, int fd,
 		   *function->driver ? function->driver : "-");
 	table_cell(table, PLAIN, "%s", who);
 	table_cell(table, verdict.style, "%s", verdict.text);
+	if (nic_count) {
+		char *names = reached_by(fd, function);
+
+		table_cell(table, PLAIN, "%s", names);
+		free(names);
+	}
 	free(size);
 	free(who);
 }
@@ -93,8 +158,10 @@ static void print(int fd, const struct pci_function *functions, size_t count,
 		{ .title = "DRIVER", .least = 10 },
 		{ .title = "MAPPED BY", .least = 9 },
 		{ .title = "P2PMR" },
+		{ .title = "REACHED BY", .least = 10 },
 	};
-	struct table *table = json ? NULL : table_new(columns, 7);
+	size_t shown = sizeof(columns) / sizeof(columns[0]) - !nic_count;
+	struct table *table = json ? NULL : table_new(columns, shown);
 
 	if (json) {
 		json_begin("bars");
@@ -137,12 +204,14 @@ static int run(const struct arguments *arguments)
 		count = pci_functions(&functions);
 	}
 	fd = chardev_open(&hello);
+	nic_count = nics(&all_nics);
 	print(fd, functions, count, arguments->json);
 	if (fd < 0)
 		complain("%s: %s", P2PMR_DEVICE_PATH, chardev_reason(fd));
 	else
 		close(fd);
 	free(functions);
+	free(all_nics);
 	return fd < 0 ? EXIT_NO_P2PMR : EXIT_OK;
 }
 
@@ -155,7 +224,8 @@ const struct command bars_command = {
 	.about =
 		"Shows the memory BARs of all PCI functions, or of the one at an address.\n"
 		"MAPPED BY is who may open the file through which a BAR is mapped, P2PMR\n"
-		"whether the built-in exporter takes it.",
+		"whether the built-in exporter takes it. REACHED BY, where there are NICs, is\n"
+		"which of them can be given DMA addresses of it.",
 	.operands = "[FUNCTION]",
 	.most = 1,
 	.options = options,

@@ -151,17 +151,37 @@ int chardev_instances(int fd, struct p2pmr_instance_info **instances,
 			  sizeof(**instances), count);
 }
 
+static bool place(const char *address, __u32 *domain, __u8 *bus, __u8 *devfn)
+{
+	unsigned int d, b, slot, fn;
+
+	if (sscanf(address, "%x:%x:%x.%x", &d, &b, &slot, &fn) != 4)
+		return false;
+	*domain = d;
+	*bus = b;
+	*devfn = slot << 3 | fn;
+	return true;
+}
+
+int chardev_reach(int fd, const char *memory, const char *device,
+		  struct p2pmr_ioc_reach *answer)
+{
+	*answer = (struct p2pmr_ioc_reach){ .size = sizeof(*answer) };
+	if (!place(memory, &answer->domain, &answer->bus, &answer->devfn) ||
+	    !place(device, &answer->device_domain, &answer->device_bus,
+		   &answer->device_devfn))
+		return -EINVAL;
+	return ioctl(fd, P2PMR_IOC_REACH, answer) ? -errno : 0;
+}
+
 int chardev_bar(int fd, const struct pci_function *function, unsigned int bar,
 		unsigned int *reason)
 {
 	struct p2pmr_ioc_bar request = { .size = sizeof(request), .bar = bar };
-	unsigned int bus, slot, fn;
 
-	if (sscanf(function->address, "%x:%x:%x.%x", &request.domain, &bus,
-		   &slot, &fn) != 4)
+	if (!place(function->address, &request.domain, &request.bus,
+		   &request.devfn))
 		return -EINVAL;
-	request.bus = bus;
-	request.devfn = slot << 3 | fn;
 	if (ioctl(fd, P2PMR_IOC_BAR, &request))
 		return -errno;
 	*reason = request.reason;

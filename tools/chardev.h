@@ -35,4 +35,8 @@ int chardev_instances(int fd, struct p2pmr_instance_info **instances,
 int chardev_bar(int fd, const struct pci_function *function, unsigned int bar,
 		unsigned int *reason);
 
+/* Does the function at an address reach another's memory? Both are addresses. */
+int chardev_reach(int fd, const char *memory, const char *device,
+		  struct p2pmr_ioc_reach *answer);
+
 #endif

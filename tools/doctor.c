@@ -156,6 +156,7 @@ static int run(const struct arguments *arguments)
 	check_rdma(&doctor);
 	check_provider(&doctor);
 	check_bars(&doctor);
+	check_reach(&doctor);
 	check_machine(&doctor);
 	if (doctor.fd >= 0)
 		close(doctor.fd);

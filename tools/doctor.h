@@ -37,6 +37,7 @@ void check_chardev(struct doctor *doctor);
 void check_rdma(struct doctor *doctor);
 void check_provider(struct doctor *doctor);
 void check_bars(struct doctor *doctor);
+void check_reach(struct doctor *doctor);
 void check_machine(struct doctor *doctor);
 
 #endif
