@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-/* Registration: by the extended request where that is possible, else plain. */
+/*
+ * Registration: by the extended request where that is possible, else plain, and
+ * by a dma-buf where the driver knows of no device memory but that.
+ */
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
@@ -11,6 +14,7 @@
 #include <infiniband/p2pmr.h>
 #include <p2pmr_provider.h>
 
+#include "dmabuf.h"
 #include "extensible.h"
 #include "provider.h"
 
@@ -79,6 +83,33 @@ static int register_plain(struct p2pmr_mr *mr, struct ibv_pd *pd, void *address,
 	return mr->verbs ? 0 : reason();
 }
 
+/*
+ * A driver that pins pages answers EFAULT where there are none. Host memory has
+ * gone its way by then, and at no cost.
+ */
+static int register_plainly(struct p2pmr_mr *mr, struct ibv_pd *pd,
+			    void *address, size_t length, uint64_t iova,
+			    unsigned int access, uint32_t flags)
+{
+	int ret = -EFAULT;
+
+	if (flags &&
+	    (flags & P2PMR_REG_EVENTFD || !dmabuf_applies(pd->context)))
+		return -EOPNOTSUPP;
+	if (!(flags & P2PMR_REG_REQUIRE_DEVICE)) {
+		ret = register_plain(mr, pd, address, length, iova, access);
+		if (ret != -EFAULT || !dmabuf_is_device(address, length) ||
+		    !dmabuf_applies(pd->context))
+			return ret;
+	}
+	mr->verbs = dmabuf_reg_mr(pd, address, length, iova, access,
+				  flags & P2PMR_REG_REGISTER_BAR);
+	if (!mr->verbs)
+		return -errno;
+	mr->resp.kind = P2PMR_MR_DEVICE;
+	return 0;
+}
+
 static int register_range(struct p2pmr_mr *mr, struct ibv_pd *pd, void *address,
 			  size_t length, unsigned int access,
 			  const struct p2pmr_reg_attr *attr)
@@ -87,16 +118,16 @@ static int register_range(struct p2pmr_mr *mr, struct ibv_pd *pd, void *address,
 	uint64_t iova = attr->has_iova ? attr->iova : (uintptr_t)address;
 	int ret;
 
-	if (!provider && attr->flags)
-		return -EOPNOTSUPP;
+	if (!provider)
+		return register_plainly(mr, pd, address, length, iova, access,
+					attr->flags);
 	if (attr->flags & P2PMR_REG_EVENTFD) {
 		mr->eventfd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (mr->eventfd < 0)
 			return -errno;
 	}
-	ret = provider ? register_extended(mr, provider, pd, address, length,
-					   iova, access, attr->flags)
-		       : register_plain(mr, pd, address, length, iova, access);
+	ret = register_extended(mr, provider, pd, address, length, iova, access,
+				attr->flags);
 	if (ret && mr->eventfd >= 0)
 		close(mr->eventfd);
 	return ret;

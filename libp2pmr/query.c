@@ -8,6 +8,8 @@
 
 #include <infiniband/p2pmr.h>
 
+#include "handshake.h"
+
 /* Enough for nearly all; more is asked for once the number is known. */
 #define FIRST_CAPACITY 8
 
@@ -18,7 +20,7 @@ struct p2pmr_answer {
 	struct p2pmr_query_segment segments[];
 };
 
-static int open_device(void)
+int handshake(void)
 {
 	struct p2pmr_ioc_hello hello = { .size = sizeof(hello),
 					 .version = P2PMR_ABI_VERSION };
@@ -68,7 +70,7 @@ struct p2pmr_answer *p2pmr_query(const void *address, size_t length)
 {
 	uint32_t capacity = FIRST_CAPACITY;
 	struct p2pmr_answer *answer = NULL;
-	int fd = open_device(), ret;
+	int fd = handshake(), ret;
 
 	if (fd < 0) {
 		errno = -fd;

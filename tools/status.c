@@ -25,6 +25,8 @@ static const struct {
 	{ "p2pmr", "allow_registers" },
 	{ "p2pmr", "allow" },
 	{ "p2pmr", "deny" },
+	{ "p2pmr", "allow_pairs" },
+	{ "p2pmr", "deny_pairs" },
 	{ "p2pmr", "allow_pinned" },
 	{ "p2pmr", "user_max_ranges" },
 	{ "p2pmr", "user_max_mib" },

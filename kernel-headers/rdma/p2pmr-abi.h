@@ -534,7 +534,7 @@ struct p2pmr_ioc_bar {
 #define P2PMR_PATH_UNKNOWN_ROOT 3 /* by a root complex that is not known to */
 #define P2PMR_PATH_OTHER_ROOT	4 /* from one root complex to another */
 #define P2PMR_PATH_DENIED	5 /* parameter deny_pairs */
-#define P2PMR_PATH_NOT_PCI	6 /* never answered: only PCI functions are asked for */
+#define P2PMR_PATH_NOT_PCI	6 /* never in an answer */
 
 /* p2pmr_ioc_reach.properties */
 #define P2PMR_REACH_TRANSLATED 0x1U /* an IOMMU translates for the device */

@@ -201,8 +201,9 @@ struct p2pmr_reg_attr {
  * struct p2pmr_mr_info - what has been registered
  * @size: of this struct
  * @kind: P2PMR_MR_HOST, _DEVICE or _MIXED; 0 if nobody told
- * @segments: contiguous pieces of it; 0 for host memory
- * @page_size: in bytes, of the RDMA device's table; 0 for host memory
+ * @segments: contiguous pieces of it; 0 for host memory and dma-bufs
+ * @page_size: in bytes, of the RDMA device's table; 0 for host memory and
+ *	dma-bufs
  */
 struct p2pmr_mr_info {
 	uint32_t size;
@@ -215,8 +216,14 @@ struct p2pmr_mr_info {
  * Registers memory, of a device or of the host. access: IBV_ACCESS_*. attr may
  * be NULL: as ibv_reg_mr(). To be ended by p2pmr_dereg_mr().
  *
- * Flags need p2pmr's provider and a kernel that knows them. NULL with errno:
- * EOPNOTSUPP (flags, and the context is another provider's), EPROTONOSUPPORT
+ * Device memory on the device of another driver, such as a NIC's, is registered
+ * by a dma-buf, if ibv_reg_mr() answers EFAULT or P2PMR_REG_REQUIRE_DEVICE is
+ * given. Such an MR outlives the mapping.
+ *
+ * Flags need p2pmr's provider and a kernel that knows them, or a dma-buf and
+ * then no P2PMR_REG_EVENTFD. NULL with errno: EOPNOTSUPP (flags, and neither;
+ * the driver takes no dma-bufs, or does not let go of them), EXDEV (the RDMA
+ * device does not reach the memory), EPROTONOSUPPORT
  * (flags, and the kernel did not look at them), EMEDIUMTYPE (host memory, and
  * P2PMR_REG_REQUIRE_DEVICE), EPERM (P2PMR_REG_REGISTER_BAR, and the
  * administrator does not allow it), EINVAL, E2BIG (attr), EMFILE, ENFILE (no

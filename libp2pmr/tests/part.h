@@ -11,7 +11,8 @@
 #define IS_SANITIZED 0
 #endif
 
-#define LIB_TEST(name)	"lib" SUFFIX "/" name
-#define COPY_TEST(name) "copy" SUFFIX "/" name
+#define LIB_TEST(name)	  "lib" SUFFIX "/" name
+#define COPY_TEST(name)	  "copy" SUFFIX "/" name
+#define DMABUF_TEST(name) "dmabuf" SUFFIX "/" name
 
 #endif

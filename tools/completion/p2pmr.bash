@@ -67,7 +67,7 @@ _p2pmr()
 		options="--device --create-device --offset --length \
 --write-combining --registers --json --help" ;;
 	exec)
-		options="--help" ;;
+		options="--dmabuf --help" ;;
 	monitor)
 		options="--count --json --help" ;;
 	*)
@@ -82,7 +82,7 @@ _p2pmr()
 		_p2pmr_offer "$(_p2pmr_names_in /sys/class/infiniband)" "$current" ;;
 	test:-c|test:--create-device)
 		_p2pmr_offer "$(_p2pmr_names_in /sys/class/net)" "$current" ;;
-	exec:exec|exec:--)
+	exec:exec|exec:--|exec:-d|exec:--dmabuf)
 		mapfile -t COMPREPLY < <(compgen -c -- "$current") ;;
 	query:query)
 		_p2pmr_offer "self $(_p2pmr_names_in /proc | grep -x '[0-9]*')" "$current" ;;
