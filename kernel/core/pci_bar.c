@@ -148,6 +148,8 @@ static int follow(const struct p2pmr_request *req, unsigned long addr,
 		if (ret || serves(req, run))
 			break;
 	}
+	if (ret == -ENOMEM)
+		return ret;
 	if (ret)
 		return p2pmr_refuse(req->importer, -EFAULT,
 				    "page %#lx of the mapping cannot be faulted in",

@@ -41,6 +41,7 @@ struct attempt {
  * @read_late: first error it meets while it resolves them
  * @write_early: the same for writing
  * @write_late: the same for writing
+ * @no_memory: there was none to find out
  */
 struct query {
 	struct p2pmr_ioc_query *arg;
@@ -52,6 +53,7 @@ struct query {
 	u32 read_late;
 	u32 write_early;
 	u32 write_late;
+	bool no_memory;
 };
 
 static int flush(struct query *q)
@@ -94,7 +96,8 @@ static u32 rights_of(const struct vm_area_struct *vma)
 	       (vma->vm_flags & VM_MAYSHARE ? P2PMR_RIGHT_SHARED : 0);
 }
 
-static void try(struct attempt *attempt, struct vm_area_struct *vma,
+static void try(struct query *q, struct attempt *attempt,
+		struct vm_area_struct *vma,
 		const struct p2pmr_query_segment *seg, unsigned long start,
 		bool write)
 {
@@ -102,6 +105,8 @@ static void try(struct attempt *attempt, struct vm_area_struct *vma,
 			 write ? P2PMR_MAP_WRITE : 0, &p2pmr_query_ops);
 	attempt->error = -p2pmr_probe(&attempt->range, vma);
 	attempt->early = attempt->error && !attempt->range.nr_pieces;
+	/* A registration may have some, so this says nothing about it. */
+	q->no_memory |= attempt->error == ENOMEM;
 }
 
 /* Who may write may read, so that one attempt usually tells both. */
@@ -110,10 +115,10 @@ static void try_device(struct query *q, struct vm_area_struct *vma,
 {
 	struct attempt *read = &q->write;
 
-	try(&q->write, vma, seg, start, true);
+	try(q, &q->write, vma, seg, start, true);
 	if (q->write.error) {
 		read = &q->read;
-		try(&q->read, vma, seg, start, false);
+		try(q, &q->read, vma, seg, start, false);
 	}
 	seg->write_error = q->write.error;
 	seg->read_error = read->error;
@@ -129,8 +134,8 @@ static int tell_device(struct query *q, const struct p2pmr_query_segment *whole)
 							 &q->write.range;
 	struct p2pmr_query_segment seg = *whole;
 	u64 left = whole->length;
+	int ret = q->no_memory ? -ENOMEM : 0;
 	unsigned int i;
-	int ret = 0;
 
 	for (i = 0; !ret && left && i < range->nr_segs; i++) {
 		seg.length = min(left, range->segs[i].len);

@@ -3,6 +3,7 @@
  * BARs mapped through vfio-pci: the pages come by fault, and go at a reset or
  * when memory decoding is switched off.
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "faulting.h"
 #include "host.h"
 #include "modules.h"
 #include "revoked.h"
@@ -167,12 +169,74 @@ static void unbind_revokes(void **state)
 	expect_references(VERBS_MODULE, references);
 }
 
+/* A region over a mapping that has no pages yet, nor page tables for them. */
+struct unfaulted {
+	struct scene scene;
+	struct vfio vfio;
+};
+
+static void prepare_unfaulted(void *argument)
+{
+	struct unfaulted *unfaulted = argument;
+	void *bytes = vfio_map(&unfaulted->vfio, 0, WINDOW);
+
+	unfaulted->scene.bar.bytes =
+		mremap(bytes, WINDOW, WINDOW, MREMAP_MAYMOVE | MREMAP_FIXED,
+		       (void *)0x500000000000);
+	assert_true(unfaulted->scene.bar.bytes != MAP_FAILED);
+}
+
+static int call_register(void *argument)
+{
+	struct unfaulted *unfaulted = argument;
+	struct scene *scene = &unfaulted->scene;
+
+	scene->bar.mr = ibv_reg_mr(scene->pair.device.pd, scene->bar.bytes,
+				   WINDOW, ACCESS_ALL);
+	return scene->bar.mr ? 0 : errno;
+}
+
+static void check_registered(void *argument, int error)
+{
+	struct unfaulted *unfaulted = argument;
+
+	if (error)
+		assert_int_equal(call_register(argument), 0);
+	assert_reachable(&unfaulted->scene);
+	memory_release(&unfaulted->scene.bar);
+	unfaulted->scene.bar.mr = NULL;
+}
+
+static void faults_while_faulting_in(void **state)
+{
+	const struct faulted faulted = {
+		.name = "register what is yet to be faulted in",
+		.prepare = prepare_unfaulted,
+		.call = call_register,
+		.check = check_registered,
+	};
+	struct unfaulted unfaulted;
+
+	(void)state;
+	faults_prepare();
+	vfio_bind();
+	vfio_open(&unfaulted.vfio);
+	scene_open_over(&unfaulted.scene, BAR2,
+			vfio_map(&unfaulted.vfio, 0, WINDOW));
+	memory_release(&unfaulted.scene.bar);
+	fail_each(&faulted, &unfaulted);
+	scene_close(&unfaulted.scene);
+	vfio_close(&unfaulted.vfio);
+	vfio_give_back();
+}
+
 static const struct test tests[] = {
 	TEST("vfio/registers-unfaulted", registers_unfaulted),
 	TEST("vfio/reset-revokes", reset_revokes),
 	TEST("vfio/memory-disable-revokes", memory_disable_revokes),
 	TEST("vfio/close-keeps-mapping", close_keeps),
 	TEST("vfio/unbind-revokes", unbind_revokes),
+	TEST_WITHIN(600, "faults/register-on-demand", faults_while_faulting_in),
 };
 
 int main(int argc, char **argv)

@@ -117,8 +117,11 @@ static int client_add(struct ib_device *ibdev)
 	if (!known) {
 		p2pmr_hooks_wait_detached(ibdev);
 		dev = ibdev_alloc(ibdev);
-		if (!dev)
+		if (!dev) {
+			pr_err("%s: no memory to attach\n",
+			       dev_name(&ibdev->dev));
 			return -ENOMEM;
+		}
 	}
 
 	ret = p2pmr_fastreg_init(&dev->fastreg, ibdev);

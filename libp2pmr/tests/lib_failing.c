@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <infiniband/p2pmr.h>
@@ -57,6 +58,7 @@ static bool fails(int error)
 WRAP(ssize_t, read, (int fd, void *buffer, size_t size), (fd, buffer, size),
      EIO, -1)
 WRAP(int, fstat, (int fd, struct stat *st), (fd, st), EOVERFLOW, -1)
+WRAP(int, fstatfs, (int fd, struct statfs *facts), (fd, facts), ENOSYS, -1)
 WRAP(ssize_t, readlink, (const char *path, char *buffer, size_t size),
      (path, buffer, size), ELOOP, -1)
 WRAP(int, ioctl, (int fd, unsigned long request, void *argument),
@@ -245,7 +247,7 @@ struct scenario {
 
 static const struct scenario scenarios[] = {
 	{ map_by_address, end_mapping, 7, .memory = HOST },
-	{ map_by_sysfs, end_mapping, 6, .memory = HOST },
+	{ map_by_sysfs, end_mapping, 7, .memory = HOST },
 	{ map_by_driver, end_mapping, 8, .memory = HOST, .bound = true },
 	{ query_segments, end_answer, 6, .memory = HOST, .striped = true },
 	{ reg_plain, end_mr, 2, .memory = BAR },

@@ -39,12 +39,18 @@ _STARTS = re.compile(
     | Kernel\ panic
     | unregister_netdevice:\ waiting\ for
     | \S*\ ?page\ allocation\ failure | .*:\ page\ allocation\ failure
+    | .*:\ vmalloc\ error:\s
     | NMI\ watchdog:\ Watchdog\ detected
     | DMAR:\ \[                                   # an access that the IOMMU stopped
     )""", re.VERBOSE)
 # A report of one line, and the only kind that may be announced.
 _FAULT = re.compile(r"^DMAR: \[")
 _ANNOUNCED = re.compile(r"^p2pmr-lab: expect (.*)")
+# Between the two marks allocations are made to fail, which vmalloc() and kmemleak report.
+_NO_SCAN_AREA = re.compile(r"^kmemleak: Cannot allocate a scan area")
+_PROVOKED = re.compile(r"^.*: vmalloc error: |" + _NO_SCAN_AREA.pattern)
+_PROVOKED_FROM = re.compile(r"^p2pmr-lab: allocations fail$")
+_PROVOKED_TO = re.compile(r"^p2pmr-lab: allocations succeed$")
 _STACK = re.compile(r"^\s*(?:<TASK>|\? )?\s*(\w[\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+")
 _RIP = re.compile(r"^RIP: \w+:(\w[\w.]*)\+0x")
 _TRACE = re.compile(r"^\s*Call Trace:")
@@ -58,9 +64,10 @@ _NUMBERS = re.compile(r"0x[0-9a-f]+|\b[0-9a-f]{8,}\b|\d+")
 
 @dataclass
 class Report:
-    """One report: its lines as the kernel wrote them."""
+    """One report: its lines as the kernel wrote them, and where in the log it began."""
 
     lines: list
+    number: int = 0
 
     @property
     def title(self):
@@ -92,7 +99,7 @@ def reports(text):
         text_here = message(lines[number])
         if _STARTS.match(text_here) or _TRACE.match(text_here):
             end = _end_of_report(lines, number)
-            found.append(Report(lines[number:end]))
+            found.append(Report(lines[number:end], number))
             number = end
         else:
             number += 1
@@ -108,18 +115,30 @@ def bad_reports(text, exceptions=None):
 
 
 def _unexpected(text):
-    """All reports but the IOMMU faults that were announced. An announcement answers
-    for one fault that begins as it says; one that nothing followed is itself bad."""
+    """All reports but the IOMMU faults that were announced, and those of allocations where
+    they were made to fail. An announcement answers for one fault that begins as it says; one
+    that nothing followed is itself bad."""
     lines = text.splitlines()
     announced = [Report([line]) for line in lines if _ANNOUNCED.match(message(line))]
     unexpected = []
-    for report in reports(text):
+    for report in _without_provoked(lines, reports(text)):
         promise = next((promise for promise in announced if _promises(promise, report)), None)
         if promise:
             announced.remove(promise)
         else:
             unexpected.append(report)
     return unexpected + announced
+
+
+def _without_provoked(lines, found):
+    """Those but the reports of failed allocations between the two marks, the second of
+    which must follow."""
+    starts = [number for number, line in enumerate(lines) if _PROVOKED_FROM.match(message(line))]
+    ends = [number for number, line in enumerate(lines) if _PROVOKED_TO.match(message(line))]
+    spans = [(start, next((end for end in ends if end > start), start)) for start in starts]
+    return [report for report in found
+            if not (_PROVOKED.match(message(report.lines[0]))
+                    and any(start < report.number < end for start, end in spans))]
 
 
 def _promises(promise, report):
@@ -137,12 +156,16 @@ def listed_exceptions():
 def _end_of_report(lines, start):
     """The number of the line after a report: its end mark, or where it goes quiet."""
     last = start
-    if _FAULT.match(message(lines[start])):
+    provoked = _PROVOKED.match(message(lines[start]))
+    if _FAULT.match(message(lines[start])) or _NO_SCAN_AREA.match(message(lines[start])):
         return start + 1
     for number in range(start, min(len(lines), start + LONGEST_REPORT)):
         text = message(lines[number])
         if _ENDS.match(text):
             return number + 1
+        # What may be let through must not take another report with it.
+        if number > start and provoked and _STARTS.match(text):
+            return number
         if number - last > QUIET_LINES:
             break
         if any(pattern.match(text) for pattern in (_STARTS, _TRACE, _STACK, _DETAIL)) \

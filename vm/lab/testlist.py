@@ -23,11 +23,11 @@ DEFAULT_TIMEOUT = 60
 
 # Nowhere, unless asked for: rdma-core's own suite, the tests of traffic once more with
 # the provider, other people's programs on it, and most of what is slow under valgrind, of
-# which a sample is enough; and the packages, and documentation that takes them, which
-# take minutes; one machine of an unusual fabric.
+# which a sample is enough; and the packages, and documentation that takes them, and modules
+# that are loaded again and again, which take minutes; one machine of an unusual fabric.
 LEFT_OUT = ("upstream/*", "provider/*.*", "provider_valgrind/*", "packages/*",
-            "documentation/building-*", "documentation/using-*",
-            "dmabuf/topology-switch-translated")
+            "documentation/building-*", "documentation/using-*", "faults/attach",
+            "faults/load-*", "faults/unload-*", "dmabuf/topology-switch-translated")
 KEPT = ("upstream/test_cq.CQTest", "upstream/test_parent_domain.*", "provider/verbs.write-*",
         "provider/verbs.send-*", "provider/perftest.ib_send_bw-bar-on-both",
         "provider/program.rc_pingpong", "provider/program.rc_pingpong-device-memory",
@@ -59,7 +59,7 @@ KEPT_ON_SANITIZER = ("perftest/ib_write_bw-bar-on-both", "perftest/ib_send_bw-ba
                      "provider/verbs.write-*", "provider/verbs.send-*",
                      "provider/program.rc_pingpong-device-memory")
 # Everywhere else: what needs such a kernel.
-LEFT_OUT_BUT_ON_SANITIZER = ("left_behind/*",)
+LEFT_OUT_BUT_ON_SANITIZER = ("left_behind/*", "faults/*")
 
 # Only with --all: what fetches something large, and is the same for each target.
 LEFT_OUT_WITHOUT_ALL = ("style/checkpatch-strict",)
