@@ -20,11 +20,13 @@ from lab.qmp import Monitor
 from lab.streams import Lines, MarkedStream
 
 BOOT_SECONDS = 120
-# Emulation with several threads has a hole: a CPU may still execute the breakpoint by
-# which Linux patches its own code after Linux has taken it away. Where that happens
-# before the guest is up and with no module of ours loaded, it is started again.
+# Emulation with several threads has two holes: a CPU may still execute the breakpoint by
+# which Linux patches its own code after Linux has taken it away, and on a busy machine
+# the timer may not tick while Linux tries it. Where that happens before the guest is up
+# and with no module of ours loaded, it is started again.
 BOOT_ATTEMPTS = 3
-STALE_BREAKPOINT = re.compile(rb"Oops: int3: .*\r?\n.* Not tainted ")
+EMULATION = re.compile(rb"(?:Oops: int3: |Kernel panic - not syncing: IO-APIC \+ timer doesn't "
+                       rb"work!).*\r?\n.* Not tainted ")
 # From the command's end to the end of the streams and of the kernel log.
 ENDING_SECONDS = 30
 # After so long without a word the guest is taken to have said all; it is listened to
@@ -75,10 +77,9 @@ class Guest:
         """Runs the guest to its end, whatever that is."""
         for _ in range(BOOT_ATTEMPTS - 1):
             outcome = self._attempt(machine)
-            if self._phase != "boot" or not STALE_BREAKPOINT.search(self.log):
+            if self._phase != "boot" or not EMULATION.search(self.log):
                 return outcome
-            say("lab: the emulator executed a stale breakpoint while the guest booted; "
-                "starting it again")
+            say("lab: emulation failed while the guest booted; starting it again")
             self.log = b""
             self._trouble = ""
         return self._attempt(machine)
