@@ -5,7 +5,7 @@ bad kernel log) or is not done in time fails, and the tests after it get a new g
 import json
 import re
 
-from lab import kernellog, run, verdict
+from lab import kernellog, run, testlist, verdict
 from lab.guest import Guest
 from lab.streams import Lines
 from lab.testreport import FAILED, PASSED, SKIPPED, Result
@@ -83,9 +83,14 @@ class _Session:
             self._judged = end + len(mark)
             self._ended.pop(0)
             self._finish(event, bad)
-            if bad or event["status"] in SPOILING:
+            if bad or event["status"] in SPOILING or self._leaves_traces(event["name"]):
                 self._guest.stop()
                 self._ended.clear()
+
+    def _leaves_traces(self, name):
+        number = next(n for n, test in enumerate(self._tests) if test.name == name)
+        return (number + 1 < len(self._tests)
+                and testlist.leaves_traces(*self._tests[number:number + 2]))
 
     def _finish(self, event, bad):
         result, reason = meaning(event["status"], event["output"])
