@@ -21,6 +21,14 @@
 DEFINE_STATIC_SRCU(srcu); /* read while the function that serves runs */
 static p2pmr_dmabuf_fn serves;
 
+/**
+ * p2pmr_dmabuf_op() - what stands in a device's slot for registering dma-bufs
+ * @P2PMR_REG_DMABUF_PARAMS: those of the operation, which differ between kernels
+ *
+ * May sleep.
+ *
+ * Return: what the function returns that serves, or -EOPNOTSUPP if there is none.
+ */
 struct ib_mr *p2pmr_dmabuf_op(P2PMR_REG_DMABUF_PARAMS)
 {
 	int idx = srcu_read_lock(&srcu);
@@ -34,7 +42,12 @@ struct ib_mr *p2pmr_dmabuf_op(P2PMR_REG_DMABUF_PARAMS)
 }
 EXPORT_SYMBOL_GPL(p2pmr_dmabuf_op);
 
-/* @fn answers from now on; NULL: nobody does, and none runs any more. */
+/**
+ * p2pmr_dmabuf_op_serve() - say who answers for p2pmr_dmabuf_op()
+ * @fn: from now on; NULL: nobody, and when it returns none runs any more
+ *
+ * May sleep with NULL. The caller makes sure that it is not called twice at once.
+ */
 void p2pmr_dmabuf_op_serve(p2pmr_dmabuf_fn fn)
 {
 	WRITE_ONCE(serves, fn);

@@ -239,6 +239,8 @@ struct ib_mr *p2pmr_mr_reg(struct p2pmr_ibdev *dev,
  * @args: as for p2pmr_mr_reg(), without the buffer
  * @fd: descriptor of the buffer; -EBADF if there is no such file: so programs ask
  *	whether dma-bufs can be registered at all, and the log keeps silent
+ *
+ * Return: as p2pmr_mr_reg(), -EBADF, or -EINVAL (the file is no dma-buf).
  */
 struct ib_mr *p2pmr_mr_reg_dmabuf(struct p2pmr_ibdev *dev,
 				  struct p2pmr_mr_args *args, int fd)
