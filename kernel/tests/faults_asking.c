@@ -5,92 +5,18 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#include "bound.h"
-#include "chardev.h"
-#include "exported.h"
+#include "faulted_request.h"
 #include "faulting.h"
 #include "modules.h"
 #include "monitor.h"
+#include "reach.h"
 #include "runner.h"
 #include "system.h"
 
 #define SECONDS 600
-#define PIECES	4
-#define SPAN	(2 * PIECES * PAGE)
-
-/* One request, and what must be in its answer if there is one. */
-struct request {
-	int fd;
-	unsigned long number;
-	union {
-		struct p2pmr_ioc_hello hello;
-		struct p2pmr_ioc_query query;
-		struct p2pmr_ioc_list list;
-		struct p2pmr_ioc_stats stats;
-		struct p2pmr_ioc_watch watch;
-		struct p2pmr_ioc_exporters exporters;
-		struct p2pmr_ioc_instances instances;
-		struct p2pmr_ioc_bar bar;
-		struct p2pmr_ioc_export export;
-	} fresh, argument;
-	void (*look)(struct request *request);
-};
-
-static union {
-	struct p2pmr_query_segment segments[MAX_SEGMENTS];
-	struct p2pmr_list_range ranges[MAX_RANGES];
-	struct p2pmr_stat stats[64];
-	struct p2pmr_exporter_info exporters[16];
-	struct p2pmr_instance_info instances[16];
-} answer;
-
-/* Written anew each time, in memory that is there. */
-static void prepare(void *argument)
-{
-	struct request *request = argument;
-
-	request->argument = request->fresh;
-	memset(&answer, 0xa5, sizeof(answer));
-}
-
-static int call(void *argument)
-{
-	struct request *request = argument;
-
-	return chardev_error(request->fd, request->number, &request->argument);
-}
-
-static void check(void *argument, int error)
-{
-	struct request *request = argument;
-
-	if (error) {
-		prepare(request);
-		assert_int_equal(call(request), 0);
-	}
-	if (request->look)
-		request->look(request);
-}
-
-static void fail_request(struct request *request, const char *name)
-{
-	const struct faulted faulted = {
-		.name = name, .prepare = prepare, .call = call, .check = check
-	};
-
-	fail_each(&faulted, request);
-}
-
-static struct request request_of(unsigned long number)
-{
-	faults_prepare();
-	return (struct request){ .fd = chardev_ready(), .number = number };
-}
 
 static int call_open(void *argument)
 {
@@ -120,96 +46,6 @@ static void opening(void **state)
 	(void)state;
 	faults_prepare();
 	fail_each(&faulted, &fd);
-}
-
-static void expect_query(const struct request *request, uint32_t count)
-{
-	assert_int_equal(request->argument.query.count, count);
-	assert_int_equal(request->argument.query.read_error, 0);
-	assert_int_equal(request->argument.query.write_error, 0);
-	for (uint32_t i = 0; i < count; i++) {
-		assert_int_equal(answer.segments[i].read_error, 0);
-		assert_int_equal(answer.segments[i].write_error, 0);
-	}
-}
-
-static void look_at_one(struct request *request)
-{
-	expect_query(request, 1);
-	assert_location(&answer.segments[0].location, BAR, 0);
-}
-
-static void look_at_pieces(struct request *request)
-{
-	expect_query(request, 2 * PIECES);
-}
-
-static void prepare_query(struct request *request, const void *bytes,
-			  size_t length)
-{
-	request->fresh.query = (struct p2pmr_ioc_query){
-		.size = sizeof(request->fresh.query),
-		.address = (uintptr_t)bytes,
-		.length = length,
-		.segments = (uintptr_t)answer.segments,
-		.segment_size = sizeof(answer.segments[0]),
-		.capacity = MAX_SEGMENTS,
-	};
-}
-
-static void asking_of_a_bar(void **state)
-{
-	struct request request = request_of(P2PMR_IOC_QUERY);
-	struct memory bar;
-
-	(void)state;
-	memory_map(&bar, BAR, SPAN);
-	prepare_query(&request, bar.bytes, SPAN);
-	request.look = look_at_one;
-	fail_request(&request, "query of a BAR");
-	memory_release(&bar);
-	close(request.fd);
-}
-
-/* With lists to look the function up in: no memory is not "ruled out". */
-static void asking_with_lists(void **state)
-{
-	struct request request = request_of(P2PMR_IOC_QUERY);
-	char address[32], before[2][PARAMETER_SIZE];
-	struct memory bar;
-
-	(void)state;
-	pci_address(BAR, address);
-	module_set(CORE_MODULE, "allow", address, before[0]);
-	module_set(CORE_MODULE, "deny", "ffff:ffff", before[1]);
-	memory_map(&bar, BAR, SPAN);
-	prepare_query(&request, bar.bytes, SPAN);
-	request.look = look_at_one;
-	fail_request(&request, "query with lists of functions");
-	module_set(CORE_MODULE, "allow", before[0], NULL);
-	module_set(CORE_MODULE, "deny", before[1], NULL);
-	memory_release(&bar);
-	close(request.fd);
-}
-
-static void asking_of_pieces(void **state)
-{
-	struct request request = request_of(P2PMR_IOC_QUERY);
-	struct memory memory;
-
-	(void)state;
-	memory_map(&memory, HOST, SPAN);
-	memset(memory.bytes, 1, SPAN);
-	for (size_t at = 0; at < SPAN; at += 2 * PAGE)
-		assert_true(bar_mmap(BAR, memory.bytes + at, PAGE,
-				     PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_FIXED,
-				     SPAN - at) != MAP_FAILED);
-	prepare_query(&request, memory.bytes, SPAN);
-	request.look = look_at_pieces;
-	fail_request(&request, "query of BAR and host memory");
-	memory_release(&memory);
-	close(request.fd);
 }
 
 static void look_at_range(struct request *request)
@@ -282,6 +118,89 @@ static void instances(void **state)
 	close(request.fd);
 }
 
+static void look_at_hello(struct request *request)
+{
+	assert_int_equal(request->argument.hello.version_max,
+			 P2PMR_ABI_VERSION);
+}
+
+static void handshake(void **state)
+{
+	struct request request = request_of(P2PMR_IOC_HELLO);
+
+	(void)state;
+	request.fresh.hello = (struct p2pmr_ioc_hello){
+		.size = sizeof(request.fresh.hello),
+		.version = P2PMR_ABI_VERSION,
+	};
+	request.look = look_at_hello;
+	fail_copies(&request, "hello");
+}
+
+static void look_at_counters(struct request *request)
+{
+	assert_true(request->argument.stats.count > 0);
+	assert_string_equal(answer.stats[0].name, "registered");
+}
+
+static void counters(void **state)
+{
+	struct request request = request_of(P2PMR_IOC_STATS);
+
+	(void)state;
+	request.fresh.stats = (struct p2pmr_ioc_stats){
+		.size = sizeof(request.fresh.stats),
+		.stats = (uintptr_t)answer.stats,
+		.stat_size = sizeof(answer.stats[0]),
+		.capacity = ARRAY_SIZE(answer.stats),
+	};
+	request.look = look_at_counters;
+	fail_copies(&request, "counters");
+}
+
+static void look_at_bar(struct request *request)
+{
+	assert_int_equal(request->argument.bar.reason, P2PMR_BAR_SERVED);
+}
+
+static void bar(void **state)
+{
+	struct request request = request_of(P2PMR_IOC_BAR);
+	struct p2pmr_ioc_reach place;
+	char address[32];
+
+	(void)state;
+	pci_address(BAR, address);
+	place = reach_question(address, address);
+	request.fresh.bar = (struct p2pmr_ioc_bar){
+		.size = sizeof(request.fresh.bar),
+		.domain = place.domain,
+		.bus = place.bus,
+		.devfn = place.devfn,
+		.bar = 2,
+	};
+	request.look = look_at_bar;
+	fail_copies(&request, "is a BAR served");
+}
+
+static void look_at_way(struct request *request)
+{
+	assert_int_equal(request->argument.reach.path, P2PMR_PATH_UNKNOWN_ROOT);
+}
+
+static void way(void **state)
+{
+	struct request request = request_of(P2PMR_IOC_REACH);
+	char from[32], to[32];
+
+	(void)state;
+	pci_address(BAR, from);
+	pci_address(BAR2, to);
+	request.fresh.reach = reach_question(from, to);
+	request.look = look_at_way;
+	fail_copies(&request, "is memory in reach");
+}
+
 /* Each time by a file that does not watch yet. */
 static void prepare_watch(void *argument)
 {
@@ -301,7 +220,7 @@ static void check_watch(void *argument, int error)
 	struct refused refused;
 
 	if (error)
-		assert_int_equal(call(request), 0);
+		assert_int_equal(call_request(request), 0);
 	refused_open(&refused);
 	refused_ask(&refused);
 	refused_close(&refused);
@@ -314,62 +233,13 @@ static void watching(void **state)
 {
 	const struct faulted faulted = { .name = "watch",
 					 .prepare = prepare_watch,
-					 .call = call,
+					 .call = call_request,
 					 .check = check_watch };
 	struct request request = { .number = P2PMR_IOC_WATCH };
 
 	(void)state;
 	faults_prepare();
 	fail_each(&faulted, &request);
-}
-
-static void look_at_dmabuf(struct request *request)
-{
-	struct p2pmr_ioc_export *export = &request->argument.export;
-
-	assert_true(export->fd >= 0);
-	assert_int_equal(lseek(export->fd, 0, SEEK_END), SPAN);
-	close(export->fd);
-}
-
-static void fail_export(void *bytes, const char *name)
-{
-	struct request request = request_of(P2PMR_IOC_EXPORT);
-
-	request.fresh.export = (struct p2pmr_ioc_export){
-		.size = sizeof(request.fresh.export),
-		.flags = P2PMR_EXPORT_WRITE,
-		.address = (uintptr_t)bytes,
-		.length = SPAN,
-	};
-	request.look = look_at_dmabuf;
-	fail_request(&request, name);
-	close(request.fd);
-}
-
-static void exporting(void **state)
-{
-	struct memory bar;
-
-	(void)state;
-	memory_map(&bar, BAR, SPAN);
-	fail_export(bar.bytes, "export");
-	memory_release(&bar);
-}
-
-static void exporting_pieces(void **state)
-{
-	struct memory bar;
-
-	(void)state;
-	memory_map(&bar, HOST, SPAN);
-	for (size_t at = 0; at < SPAN; at += PAGE)
-		assert_true(bar_mmap(BAR, bar.bytes + at, PAGE,
-				     PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_FIXED,
-				     SPAN - at) != MAP_FAILED);
-	fail_export(bar.bytes, "export of pieces");
-	memory_release(&bar);
 }
 
 static int call_parameter(void *argument)
@@ -402,15 +272,14 @@ static void parameter(void **state)
 
 static const struct test tests[] = {
 	TEST_WITHIN(SECONDS, "faults/open", opening),
-	TEST_WITHIN(SECONDS, "faults/query", asking_of_a_bar),
-	TEST_WITHIN(SECONDS, "faults/query-with-lists", asking_with_lists),
-	TEST_WITHIN(SECONDS, "faults/query-mixed", asking_of_pieces),
+	TEST_WITHIN(SECONDS, "faults/hello", handshake),
+	TEST_WITHIN(SECONDS, "faults/counters", counters),
+	TEST_WITHIN(SECONDS, "faults/bar", bar),
+	TEST_WITHIN(SECONDS, "faults/reach", way),
 	TEST_WITHIN(SECONDS, "faults/list", listing),
 	TEST_WITHIN(SECONDS, "faults/exporters", exporters),
 	TEST_WITHIN(SECONDS, "faults/instances", instances),
 	TEST_WITHIN(SECONDS, "faults/watch", watching),
-	TEST_WITHIN(SECONDS, "faults/export", exporting),
-	TEST_WITHIN(SECONDS, "faults/export-pieces", exporting_pieces),
 	TEST_WITHIN(SECONDS, "faults/parameter", parameter),
 };
 

@@ -39,6 +39,7 @@ static void must(int error)
 
 struct module {
 	const char *name;
+	const char *parameters;
 	char path[PATH_SIZE];
 	int log;
 	unsigned int unattached;
@@ -49,7 +50,9 @@ static void find_module(struct module *module, const char *name)
 	char command[64];
 	FILE *pipe;
 
-	*module = (struct module){ .name = name, .log = log_open() };
+	*module = (struct module){ .name = name,
+				   .parameters = "",
+				   .log = log_open() };
 	snprintf(command, sizeof(command), "modinfo -n %s", name);
 	pipe = popen(command, "r");
 	assert_non_null(pipe);
@@ -65,7 +68,8 @@ static int call_load(void *argument)
 
 	if (fd < 0)
 		return errno;
-	error = syscall(SYS_finit_module, fd, "", 0) ? errno : 0;
+	error = syscall(SYS_finit_module, fd, module->parameters, 0) ? errno
+								     : 0;
 	close(fd);
 	return error;
 }
@@ -105,6 +109,8 @@ static void loading_core(void **state)
 	(void)state;
 	faults_prepare();
 	find_module(&module, CORE_MODULE);
+	/* What it keeps of them must go, too. */
+	module.parameters = "allow=1af4:1110 deny=ffff:ffff";
 	modules_unload();
 	faults_below(INIT);
 	fail_each(&faulted, &module);
