@@ -8,6 +8,7 @@
 #include <linux/module.h>
 
 #include "core.h"
+#include "policy.h"
 
 static int __init p2pmr_init(void)
 {
@@ -16,7 +17,7 @@ static int __init p2pmr_init(void)
 	p2pmr_account_init();
 	ret = p2pmr_revoke_init();
 	if (ret)
-		return ret;
+		goto err_policy;
 	ret = p2pmr_import_init();
 	if (ret)
 		goto err_revoke;
@@ -31,6 +32,8 @@ err_debugfs:
 	p2pmr_import_exit();
 err_revoke:
 	p2pmr_revoke_exit();
+err_policy:
+	p2pmr_policy_exit();
 	return ret;
 }
 
@@ -40,6 +43,7 @@ static void __exit p2pmr_exit(void)
 	p2pmr_debugfs_exit();
 	p2pmr_import_exit();
 	p2pmr_revoke_exit();
+	p2pmr_policy_exit();
 }
 
 module_init(p2pmr_init);

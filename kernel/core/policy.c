@@ -155,11 +155,13 @@ static int list_set(const char *val, const struct kernel_param *kp)
 	if (copy && entries)
 		ret = parse_list(list, copy, entries);
 	kfree(copy);
-	if (ret >= 0) {
+	if (ret > 0) {
 		replace(list, entries, ret, val);
 		return 0;
 	}
 	kvfree(entries);
+	if (!ret)
+		replace(list, NULL, 0, "");
 	if (ret == -EINVAL && list->pairs)
 		pr_err("parameter %s: want two functions with a slash between them, 0000:00:00.0, 0000:0000 or *, and commas between pairs\n",
 		       list->name);
@@ -180,9 +182,18 @@ static int list_get(char *buffer, const struct kernel_param *kp)
 	return ret;
 }
 
+/* For a module that does not come to its end, since it has not begun. */
 static void list_free(void *arg)
 {
 	replace(arg, NULL, 0, "");
+}
+
+void p2pmr_policy_exit(void)
+{
+	list_free(&allow_list);
+	list_free(&deny_list);
+	list_free(&allow_pairs_list);
+	list_free(&deny_pairs_list);
 }
 
 static const struct kernel_param_ops list_ops = {

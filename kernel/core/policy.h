@@ -19,4 +19,7 @@ enum p2pmr_pair {
 enum p2pmr_pair p2pmr_policy_pair(const struct pci_dev *dev,
 				  const struct pci_dev *function);
 
+/* The module goes, or does not come. */
+void p2pmr_policy_exit(void);
+
 #endif /* P2PMR_POLICY_H */
