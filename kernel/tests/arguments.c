@@ -14,24 +14,10 @@
 
 #define BAD_ADDRESS 8ul
 
-/* An argument of any request, with room behind it for what is to come. */
-union argument {
-	uint32_t size;
-	struct p2pmr_ioc_hello hello;
-	struct p2pmr_ioc_query query;
-	struct p2pmr_ioc_list list;
-	struct p2pmr_ioc_stats stats;
-	struct p2pmr_ioc_watch watch;
-	struct p2pmr_ioc_exporters exporters;
-	struct p2pmr_ioc_instances instances;
-	struct p2pmr_ioc_bar bar;
-	uint8_t bytes[2 * PAGE];
-};
-
 /* Room for the elements of the array of any request. */
 static uint8_t array[16 * PAGE];
 
-static void valid_hello(union argument *argument)
+static void valid_hello(union request_argument *argument)
 {
 	argument->hello = (struct p2pmr_ioc_hello){
 		.size = sizeof(argument->hello),
@@ -40,7 +26,7 @@ static void valid_hello(union argument *argument)
 }
 
 /* About the argument itself: one segment, or more if it says otherwise. */
-static void valid_query(union argument *argument)
+static void valid_query(union request_argument *argument)
 {
 	argument->query = (struct p2pmr_ioc_query){
 		.size = sizeof(argument->query),
@@ -52,7 +38,7 @@ static void valid_query(union argument *argument)
 	};
 }
 
-static void valid_list(union argument *argument)
+static void valid_list(union request_argument *argument)
 {
 	argument->list = (struct p2pmr_ioc_list){
 		.size = sizeof(argument->list),
@@ -62,7 +48,7 @@ static void valid_list(union argument *argument)
 	};
 }
 
-static void valid_stats(union argument *argument)
+static void valid_stats(union request_argument *argument)
 {
 	argument->stats = (struct p2pmr_ioc_stats){
 		.size = sizeof(argument->stats),
@@ -72,7 +58,7 @@ static void valid_stats(union argument *argument)
 	};
 }
 
-static void valid_watch(union argument *argument)
+static void valid_watch(union request_argument *argument)
 {
 	argument->watch =
 		(struct p2pmr_ioc_watch){ .size = sizeof(argument->watch),
@@ -80,7 +66,7 @@ static void valid_watch(union argument *argument)
 						  sizeof(struct p2pmr_event) };
 }
 
-static void valid_exporters(union argument *argument)
+static void valid_exporters(union request_argument *argument)
 {
 	argument->exporters = (struct p2pmr_ioc_exporters){
 		.size = sizeof(argument->exporters),
@@ -90,7 +76,7 @@ static void valid_exporters(union argument *argument)
 	};
 }
 
-static void valid_instances(union argument *argument)
+static void valid_instances(union request_argument *argument)
 {
 	argument->instances = (struct p2pmr_ioc_instances){
 		.size = sizeof(argument->instances),
@@ -101,7 +87,7 @@ static void valid_instances(union argument *argument)
 }
 
 /* The host bridge has no BAR, which is an answer. */
-static void valid_bar(union argument *argument)
+static void valid_bar(union request_argument *argument)
 {
 	argument->bar = (struct p2pmr_ioc_bar){ .size = sizeof(argument->bar) };
 }
@@ -122,7 +108,7 @@ static void valid_bar(union argument *argument)
 static const struct request {
 	const char *name;
 	unsigned long number;
-	void (*valid)(union argument *argument);
+	void (*valid)(union request_argument *argument);
 	size_t size, flags, reserved;
 	size_t pointer, element_size, least;
 } requests[] = {
@@ -143,14 +129,18 @@ static const struct request {
 	{ REQUEST(bar, BAR), .reserved = ABSENT, .pointer = ABSENT },
 };
 
-static union argument argument;
+/* With room behind it for what is to come. */
+static union {
+	union request_argument request;
+	uint8_t bytes[2 * PAGE];
+} argument;
 
 /* A valid argument with one 32-bit member changed. */
 static int error_with(int fd, const struct request *request, size_t offset,
 		      uint32_t value)
 {
 	memset(&argument, 0, sizeof(argument));
-	request->valid(&argument);
+	request->valid(&argument.request);
 	memcpy(argument.bytes + offset, &value, sizeof(value));
 	return chardev_error(fd, request->number, &argument);
 }
@@ -212,16 +202,16 @@ static void check_larger(int fd, const struct request *request)
 		/* What comes behind stays as it is. */
 		for (size_t at = request->size; at < sizeof(argument); at++)
 			assert_int_equal(argument.bytes[at], 0);
-		assert_int_equal(argument.size, larger[i]);
+		assert_int_equal(argument.request.size, larger[i]);
 
 		memset(&argument, 0, sizeof(argument));
-		request->valid(&argument);
-		argument.size = larger[i];
+		request->valid(&argument.request);
+		argument.request.size = larger[i];
 		argument.bytes[larger[i] - 1] = 1;
 		assert_int_equal(chardev_error(fd, request->number, &argument),
 				 E2BIG);
 		/* Beyond what the caller calls its own nobody looks. */
-		argument.size = larger[i] - 1;
+		argument.request.size = larger[i] - 1;
 		assert_int_equal(chardev_error(fd, request->number, &argument),
 				 0);
 	}
@@ -271,7 +261,7 @@ static void check_bad_argument(int fd, const struct request *request)
 				       (void *)(1ul << 63)),
 			 EFAULT);
 	memset(&argument, 0, sizeof(argument));
-	request->valid(&argument);
+	request->valid(&argument.request);
 	memcpy(end - request->size, &argument, request->size);
 	assert_int_equal(
 		chardev_error(fd, request->number, end - request->size), 0);
@@ -303,7 +293,7 @@ static int error_with_array(int fd, const struct request *request,
 	uint64_t pointer = (uintptr_t)address;
 
 	memset(&argument, 0, sizeof(argument));
-	request->valid(&argument);
+	request->valid(&argument.request);
 	memcpy(argument.bytes + request->pointer, &pointer, sizeof(pointer));
 	memcpy(argument.bytes + request->element_size, &element_size,
 	       sizeof(element_size));
@@ -375,14 +365,14 @@ static void larger_elements(void **state)
 	assert_int_equal(error_with_array(fd, request, usual, least), 0);
 	memset(array, 0xa5, sizeof(array));
 	assert_int_equal(error_with_array(fd, request, array, larger), 0);
-	assert_in_range(argument.stats.count, 2, 64);
-	for (size_t i = 0; i < argument.stats.count; i++) {
+	assert_in_range(argument.request.stats.count, 2, 64);
+	for (size_t i = 0; i < argument.request.stats.count; i++) {
 		assert_memory_equal(array + i * larger, usual + i * least,
 				    least);
 		for (size_t at = least; at < larger; at++)
 			assert_int_equal(array[i * larger + at], 0);
 	}
-	assert_int_equal(array[argument.stats.count * larger], 0xa5);
+	assert_int_equal(array[argument.request.stats.count * larger], 0xa5);
 	close(fd);
 }
 

@@ -15,6 +15,7 @@
 
 #include "host.h"
 #include "modules.h"
+#include "system.h"
 
 #define PATH_SIZE 256
 
@@ -195,6 +196,38 @@ bool reading_faults(const volatile uint8_t *byte)
 bool writing_faults(volatile uint8_t *byte, uint8_t value)
 {
 	return access_faults(byte, value);
+}
+
+void first_unbind(void)
+{
+	function_unbind(FIRST);
+}
+
+void first_bind(void)
+{
+	function_bind(FIRST);
+}
+
+void first_remove(void)
+{
+	write_file(function_file(FIRST, "remove"), "1");
+}
+
+void first_rescan(void)
+{
+	write_file("/sys/bus/pci/rescan", "1");
+	function_await(FIRST);
+}
+
+void first_unplug(void)
+{
+	host_unplug(FIRST);
+}
+
+void first_plug(void)
+{
+	host_plug(FIRST);
+	function_await(FIRST);
 }
 
 /* Outside of any test, so nothing here may be asserted. */

@@ -37,6 +37,14 @@ bool function_is_there(int function);
 /* After the function was away: waits for it, enables it. */
 void function_await(int function);
 
+/* How the first function is lost and comes back, for tables of tests. */
+void first_unbind(void);
+void first_bind(void);
+void first_remove(void);
+void first_rescan(void);
+void first_unplug(void);
+void first_plug(void);
+
 /* PCI address, and a file below its folder in sysfs. */
 const char *function_address(int function);
 const char *function_file(int function, const char *name);

@@ -28,6 +28,21 @@ void asker_open(struct asker *asker, enum memory_kind kind);
 /* Deregisters the memory if it is registered. */
 void asker_close(struct asker *asker);
 
+/* The argument of any request; each begins with its size. */
+union request_argument {
+	uint32_t size;
+	struct p2pmr_ioc_hello hello;
+	struct p2pmr_ioc_query query;
+	struct p2pmr_ioc_list list;
+	struct p2pmr_ioc_stats stats;
+	struct p2pmr_ioc_watch watch;
+	struct p2pmr_ioc_exporters exporters;
+	struct p2pmr_ioc_instances instances;
+	struct p2pmr_ioc_bar bar;
+	struct p2pmr_ioc_reach reach;
+	struct p2pmr_ioc_export export;
+};
+
 /* The errno of an ioctl, 0 if it succeeds. */
 int chardev_error(int fd, unsigned long request, void *argument);
 

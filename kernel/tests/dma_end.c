@@ -82,31 +82,19 @@ static void by_mprotect(struct scene *scene)
 static void by_unbind(struct scene *scene)
 {
 	(void)scene;
-	function_unbind(FIRST);
+	first_unbind();
 }
 
 static void by_remove(struct scene *scene)
 {
 	(void)scene;
-	write_file(function_file(FIRST, "remove"), "1");
-}
-
-static void rescan(void)
-{
-	write_file("/sys/bus/pci/rescan", "1");
-	function_await(FIRST);
+	first_remove();
 }
 
 static void by_unplug(struct scene *scene)
 {
 	(void)scene;
-	host_unplug(FIRST);
-}
-
-static void plug(void)
-{
-	host_plug(FIRST);
-	function_await(FIRST);
+	first_unplug();
 }
 
 static void ends(void **state)
@@ -269,9 +257,9 @@ static const struct test tests[] = {
 	TEST_OF("dma/stopped-after-unbind", ends,
 		ENDING(.begin = bars_by_driver, .end = by_unbind)),
 	TEST_OF("dma/stopped-after-remove", ends,
-		ENDING(.end = by_remove, .restore = rescan)),
+		ENDING(.end = by_remove, .restore = first_rescan)),
 	TEST_OF("dma/stopped-after-unplug", ends,
-		ENDING(.end = by_unplug, .restore = plug)),
+		ENDING(.end = by_unplug, .restore = first_plug)),
 	TEST("dma/stopped-after-owner-is-killed", owner_is_killed),
 	TEST("dma/stopped-after-unmap", unmap),
 	TEST("dma/engine-unbound", engine_goes),

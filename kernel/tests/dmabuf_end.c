@@ -80,39 +80,6 @@ struct ending {
 	unsigned int mode;
 };
 
-static void by_unbind(void)
-{
-	function_unbind(FIRST);
-}
-
-/* A driver takes the function whose BAR sysfs has mapped. */
-static void by_bind(void)
-{
-	function_bind(FIRST);
-}
-
-static void by_remove(void)
-{
-	write_file(function_file(FIRST, "remove"), "1");
-}
-
-static void rescan(void)
-{
-	write_file("/sys/bus/pci/rescan", "1");
-	function_await(FIRST);
-}
-
-static void by_unplug(void)
-{
-	host_unplug(FIRST);
-}
-
-static void plug(void)
-{
-	host_plug(FIRST);
-	function_await(FIRST);
-}
-
 static void ends(void **state)
 {
 	const struct ending *ending = *state;
@@ -295,14 +262,14 @@ static void waits_for_the_engine(void **state)
 
 static const struct test tests[] = {
 	TEST_OF("dmabuf/over-after-unbind", ends,
-		ENDING(.begin = bars_by_driver, .end = by_unbind)),
-	TEST_OF("dmabuf/over-after-bind", ends, ENDING(.end = by_bind)),
+		ENDING(.begin = bars_by_driver, .end = first_unbind)),
+	TEST_OF("dmabuf/over-after-bind", ends, ENDING(.end = first_bind)),
 	TEST_OF("dmabuf/over-after-remove", ends,
-		ENDING(.end = by_remove, .restore = rescan)),
+		ENDING(.end = first_remove, .restore = first_rescan)),
 	TEST_OF("dmabuf/over-after-unplug", ends,
-		ENDING(.end = by_unplug, .restore = plug)),
+		ENDING(.end = first_unplug, .restore = first_plug)),
 	TEST_OF("dmabuf/over-after-unbind-revocable", ends,
-		ENDING(.begin = bars_by_driver, .end = by_unbind,
+		ENDING(.begin = bars_by_driver, .end = first_unbind,
 		       .mode = EDU_REVOCABLE)),
 	TEST("dmabuf/taken-back-by-exporter", taken_back),
 	TEST("dmabuf/waits-for-slow-importer", waits_for_the_slow),

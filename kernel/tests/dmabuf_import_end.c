@@ -89,38 +89,6 @@ struct ending {
 	void (*restore)(void);
 };
 
-static void by_unbind(void)
-{
-	function_unbind(FIRST);
-}
-
-static void by_bind(void)
-{
-	function_bind(FIRST);
-}
-
-static void by_remove(void)
-{
-	write_file(function_file(FIRST, "remove"), "1");
-}
-
-static void rescan(void)
-{
-	write_file("/sys/bus/pci/rescan", "1");
-	function_await(FIRST);
-}
-
-static void by_unplug(void)
-{
-	host_unplug(FIRST);
-}
-
-static void plug(void)
-{
-	host_plug(FIRST);
-	function_await(FIRST);
-}
-
 /* What p2pmr has exported itself. */
 static void own_ends(void **state)
 {
@@ -508,13 +476,13 @@ static void storm(void **state)
 
 static const struct test tests[] = {
 	TEST_OF("dmabuf/import-over-after-unbind", own_ends,
-		ENDING(.begin = bars_by_driver, .end = by_unbind)),
+		ENDING(.begin = bars_by_driver, .end = first_unbind)),
 	TEST_OF("dmabuf/import-over-after-bind", own_ends,
-		ENDING(.end = by_bind)),
+		ENDING(.end = first_bind)),
 	TEST_OF("dmabuf/import-over-after-remove", own_ends,
-		ENDING(.end = by_remove, .restore = rescan)),
+		ENDING(.end = first_remove, .restore = first_rescan)),
 	TEST_OF("dmabuf/import-over-after-unplug", own_ends,
-		ENDING(.end = by_unplug, .restore = plug)),
+		ENDING(.end = first_unplug, .restore = first_plug)),
 	TEST("dmabuf/import-taken-back-amid-traffic", taken_back),
 	TEST("dmabuf/import-over-after-move", moved),
 	TEST("dmabuf/import-several-regions", several_regions),

@@ -75,6 +75,20 @@ static void vfio_export(struct vfio *vfio, struct buffer *buffer, int flags)
 		    buffer->bytes + FIRST_PART);
 }
 
+static void begin(struct vfio *vfio, struct buffer *buffer, int flags)
+{
+	vfio_bind();
+	vfio_open(vfio);
+	vfio_export(vfio, buffer, flags);
+}
+
+static void end(struct vfio *vfio, struct buffer *buffer)
+{
+	buffer_release(buffer);
+	vfio_close(vfio);
+	vfio_give_back();
+}
+
 static void imports(void **state)
 {
 	static const struct {
@@ -89,9 +103,7 @@ static void imports(void **state)
 	struct vfio vfio;
 
 	(void)state;
-	vfio_bind();
-	vfio_open(&vfio);
-	vfio_export(&vfio, &buffer, O_RDWR);
+	begin(&vfio, &buffer, O_RDWR);
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		import_open(&import, buffer.fd, parts[i].offset,
 			    parts[i].length);
@@ -103,9 +115,7 @@ static void imports(void **state)
 			    P2PMR_LOCATION_OFFSET);
 		import_close(&import, true);
 	}
-	buffer_release(&buffer);
-	vfio_close(&vfio);
-	vfio_give_back();
+	end(&vfio, &buffer);
 	close(fd);
 }
 
@@ -116,9 +126,7 @@ static void read_only(void **state)
 	struct vfio vfio;
 
 	(void)state;
-	vfio_bind();
-	vfio_open(&vfio);
-	vfio_export(&vfio, &buffer, O_RDONLY);
+	begin(&vfio, &buffer, O_RDONLY);
 	import_open_peer(&import);
 	assert_int_equal(import_register(&import, buffer.fd, 0, PAGE,
 					 ACCESS_ALL),
@@ -129,9 +137,7 @@ static void read_only(void **state)
 	assert_status(import_access(&import, IBV_WR_RDMA_READ, 0, 8),
 		      IBV_WC_SUCCESS);
 	import_close(&import, true);
-	buffer_release(&buffer);
-	vfio_close(&vfio);
-	vfio_give_back();
+	end(&vfio, &buffer);
 }
 
 /* What the administrator rules out is ruled out by this way, too. */
@@ -144,9 +150,7 @@ static void ruled_out(void **state)
 	int error;
 
 	(void)state;
-	vfio_bind();
-	vfio_open(&vfio);
-	vfio_export(&vfio, &buffer, O_RDWR);
+	begin(&vfio, &buffer, O_RDWR);
 	import_open_peer(&import);
 	pci_address(BAR2, address);
 	assert_int_equal(module_set(CORE_MODULE, "deny", address, before), 0);
@@ -154,9 +158,7 @@ static void ruled_out(void **state)
 	assert_int_equal(module_set(CORE_MODULE, "deny", before, NULL), 0);
 	assert_int_equal(error, EPERM);
 	import_close(&import, false);
-	buffer_release(&buffer);
-	vfio_close(&vfio);
-	vfio_give_back();
+	end(&vfio, &buffer);
 }
 
 /* Switched off, the memory is gone; switched on again the buffer has it anew. */
@@ -167,9 +169,7 @@ static void memory_disable_revokes(void **state)
 	struct vfio vfio;
 
 	(void)state;
-	vfio_bind();
-	vfio_open(&vfio);
-	vfio_export(&vfio, &buffer, O_RDWR);
+	begin(&vfio, &buffer, O_RDWR);
 	import_open(&import, buffer.fd, 0, buffer.size);
 	assert_imported(&import, &buffer, 0);
 	vfio_set_memory_decoding(&vfio, false);
@@ -185,9 +185,7 @@ static void memory_disable_revokes(void **state)
 			 0);
 	assert_imported(&import, &buffer, 0);
 	import_close(&import, true);
-	buffer_release(&buffer);
-	vfio_close(&vfio);
-	vfio_give_back();
+	end(&vfio, &buffer);
 }
 
 /* The device's last user has gone, and the buffer with it. */
@@ -198,9 +196,7 @@ static void close_revokes(void **state)
 	struct vfio vfio;
 
 	(void)state;
-	vfio_bind();
-	vfio_open(&vfio);
-	vfio_export(&vfio, &buffer, O_RDWR);
+	begin(&vfio, &buffer, O_RDWR);
 	import_open(&import, buffer.fd, 0, buffer.size);
 	assert_imported(&import, &buffer, 0);
 	assert_int_equal(munmap(buffer.bytes, buffer.size), 0);

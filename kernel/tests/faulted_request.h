@@ -15,18 +15,7 @@
 struct request {
 	int fd;
 	unsigned long number;
-	union {
-		struct p2pmr_ioc_hello hello;
-		struct p2pmr_ioc_query query;
-		struct p2pmr_ioc_list list;
-		struct p2pmr_ioc_stats stats;
-		struct p2pmr_ioc_watch watch;
-		struct p2pmr_ioc_exporters exporters;
-		struct p2pmr_ioc_instances instances;
-		struct p2pmr_ioc_bar bar;
-		struct p2pmr_ioc_reach reach;
-		struct p2pmr_ioc_export export;
-	} fresh, argument;
+	union request_argument fresh, argument;
 	void (*look)(struct request *request);
 };
 

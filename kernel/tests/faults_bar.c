@@ -180,19 +180,25 @@ static void check_mapped(void *argument, int error)
 	must(munmap(mapping->bytes, WINDOW));
 }
 
+static void fail_mappings(const struct faulted *faulted, bool wc)
+{
+	struct mapping mapping;
+
+	faults_prepare();
+	function_bind(FIRST);
+	mapping.path = bar_file(FIRST, 2, wc);
+	fail_each(faulted, &mapping);
+	function_unbind(FIRST);
+}
+
 static void mapping(void **state)
 {
 	const struct faulted faulted = { .name = "open and mmap of p2pmr_bar",
 					 .call = call_map,
 					 .check = check_mapped };
-	struct mapping mapping;
 
 	(void)state;
-	faults_prepare();
-	function_bind(FIRST);
-	mapping.path = bar_file(FIRST, 2, true);
-	fail_each(&faulted, &mapping);
-	function_unbind(FIRST);
+	fail_mappings(&faulted, true);
 }
 
 static void prepare_touch(void *argument)
@@ -227,14 +233,9 @@ static void touching(void **state)
 					 .call = call_touch,
 					 .check = check_touched,
 					 .never_fails = true };
-	struct mapping mapping;
 
 	(void)state;
-	faults_prepare();
-	function_bind(FIRST);
-	mapping.path = bar_file(FIRST, 2, false);
-	fail_each(&faulted, &mapping);
-	function_unbind(FIRST);
+	fail_mappings(&faulted, false);
 }
 
 /* All of it: the file, the mapping, the region. */
@@ -265,21 +266,28 @@ static void check_all(void *argument, int error)
 	memory_release(&scene->bar);
 }
 
+/* Of regions over the driver's file, which the calls make and release. */
+static void fail_regions(const struct faulted *faulted)
+{
+	struct scene scene;
+
+	faults_prepare();
+	bars_by_driver();
+	scene_open(&scene, BAR);
+	memory_release(&scene.bar);
+	fail_each(faulted, &scene);
+	scene_close(&scene);
+	function_unbind(FIRST);
+}
+
 static void registering(void **state)
 {
 	const struct faulted faulted = { .name = "register through p2pmr_bar",
 					 .call = call_all,
 					 .check = check_all };
-	struct scene scene;
 
 	(void)state;
-	faults_prepare();
-	bars_by_driver();
-	scene_open(&scene, BAR);
-	memory_release(&scene.bar);
-	fail_each(&faulted, &scene);
-	scene_close(&scene);
-	function_unbind(FIRST);
+	fail_regions(&faulted);
 }
 
 /* In an order that leaves the region revoked before it is deregistered. */
@@ -315,16 +323,9 @@ static void ending(void **state)
 					 .prepare = prepare_end,
 					 .call = call_end,
 					 .check = check_ended };
-	struct scene scene;
 
 	(void)state;
-	faults_prepare();
-	bars_by_driver();
-	scene_open(&scene, BAR);
-	memory_release(&scene.bar);
-	fail_each(&faulted, &scene);
-	scene_close(&scene);
-	function_unbind(FIRST);
+	fail_regions(&faulted);
 }
 
 static const struct test tests[] = {

@@ -271,17 +271,11 @@ static int remove_function(uint8_t *bytes)
 	return write_sysfs(function_file(FIRST, "remove"), "1");
 }
 
-static void rescan(void)
-{
-	write_file("/sys/bus/pci/rescan", "1");
-	function_await(FIRST);
-}
-
 static void removed_without_memory(void **state)
 {
 	struct ending ending = { .map = map_sysfs,
 				 .end = remove_function,
-				 .restore = rescan };
+				 .restore = first_rescan };
 
 	(void)state;
 	open_ending(&ending);

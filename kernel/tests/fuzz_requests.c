@@ -74,19 +74,6 @@ static bool prepare(unsigned int index)
 	return done[index];
 }
 
-union argument {
-	uint32_t size;
-	struct p2pmr_ioc_hello hello;
-	struct p2pmr_ioc_query query;
-	struct p2pmr_ioc_list list;
-	struct p2pmr_ioc_stats stats;
-	struct p2pmr_ioc_watch watch;
-	struct p2pmr_ioc_exporters exporters;
-	struct p2pmr_ioc_instances instances;
-	struct p2pmr_ioc_bar bar;
-	struct p2pmr_ioc_export export;
-};
-
 #define REQUEST(name_, type_)                                    \
 	{                                                        \
 		.number = (name_), .size = sizeof(struct type_), \
@@ -106,7 +93,7 @@ static const struct request {
 	REQUEST(P2PMR_IOC_EXPORT, p2pmr_ioc_export),
 };
 
-static void fill(union argument *a, const struct request *request,
+static void fill(union request_argument *a, const struct request *request,
 		 const uint32_t *arg, uint64_t array)
 {
 	uint32_t capacity = arg[1] % 16;
@@ -198,7 +185,8 @@ static bool is_known_error(int error)
 }
 
 /* Refused by the words of the header, whatever the rest is. */
-static bool must_fail(const union argument *a, const struct request *request)
+static bool must_fail(const union request_argument *a,
+		      const struct request *request)
 {
 	if (a->size < request->size || a->size > PAGE)
 		return a->size < 8 || a->size > PAGE;
@@ -232,7 +220,7 @@ bool step_request(struct actor *me, const uint32_t *arg)
 	unsigned long number = request->number;
 	uint8_t *bytes = ARGUMENT_AT(me->index);
 	int error, fd = me->world->chardevs[arg[2] % HANDLES], before;
-	union argument asked;
+	union request_argument asked;
 
 	if (!prepare(me->index))
 		return false;
@@ -241,7 +229,7 @@ bool step_request(struct actor *me, const uint32_t *arg)
 	if (arg[2] >> 8 & 1)
 		bytes += ARGUMENT_SIZE - request->size;
 	memset(bytes, 0, request->size);
-	fill((union argument *)bytes, request, arg,
+	fill((union request_argument *)bytes, request, arg,
 	     (uintptr_t)ARRAY_AT(me->index));
 	mutate(bytes, request->size, arg[4], arg[5]);
 	if (arg[4] >> 16 == 1)
@@ -265,7 +253,7 @@ bool step_request(struct actor *me, const uint32_t *arg)
 			      number, at - bytes - request->size);
 	if (!error && number == P2PMR_IOC_EXPORT)
 		keep_dmabuf(me->world, arg[2] >> 16,
-			    ((union argument *)bytes)->export.fd);
+			    ((union request_argument *)bytes)->export.fd);
 	else if (me->world->alone && lowest_free() != before)
 		wrong("request %#lx leaves a descriptor", number);
 	return !error;
