@@ -125,7 +125,8 @@ def _test_command(commands):
     parser = _command(commands, "test", "run the tests", _test)
     parser.add_argument("--on", metavar="TARGET", action="append", default=[],
                         help="run all tests on this target (can be repeated); without it: "
-                             "all on trixie, on the others those that differ by kernel")
+                             "all on trixie, on the others those that differ by kernel, "
+                             "and without -k a sample on sanitize")
     parser.add_argument("-k", metavar="PATTERN", action="append", default=[], dest="patterns",
                         help="only tests whose name contains PATTERN; may have * and ? in it")
     parser.add_argument("--all", action="store_true", help="all tests on all targets")

@@ -18,7 +18,7 @@ LEAVE_SECONDS = 15
 
 def run(only, everything, patterns, list_only, json_file):
     """only: the targets to test in full; none means the default set."""
-    chosen_targets = only or _default_first()
+    chosen_targets = only or _default(with_own_kernels=everything or not patterns)
     complete = bool(only) or everything
     if list_only:
         return _print_list(chosen_targets, complete, everything, patterns)
@@ -38,9 +38,11 @@ def run(only, everything, patterns, list_only, json_file):
     return report.close()
 
 
-def _default_first():
-    stock = [target for target in targets.TARGETS if not target.own_kernel]
-    return sorted(stock, key=lambda target: target.name != targets.DEFAULT)
+def _default(with_own_kernels):
+    """All targets: the default one first, last those for which a kernel is to be built,
+    which somebody who wants a few tests does not wait for."""
+    chosen = [target for target in targets.TARGETS if with_own_kernels or not target.own_kernel]
+    return sorted(chosen, key=lambda target: (target.own_kernel, target.name != targets.DEFAULT))
 
 
 def _built(target):
