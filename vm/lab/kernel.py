@@ -37,7 +37,7 @@ make -s -j "$(nproc)" bzImage modules 2>&1
 release=$(make -s kernelrelease)
 root=/out/root
 headers=/usr/src/linux-headers-$release
-mkdir -p "$root/usr$headers" "$root/boot"
+mkdir -p "$root$headers" "$root/boot"
 make -s INSTALL_MOD_PATH=$root/usr DEPMOD=true modules_install 2>&1
 make -s run-command KBUILD_RUN_COMMAND="\$(srctree)/scripts/package/install-extmod-build $root$headers" 2>&1
 ln -sfn "$headers" "$root/usr/lib/modules/$release/build"
@@ -99,7 +99,7 @@ def _build(target, version, tree, folder):
     if any(unmet):
         raise LabError(f"{target.name}: the kernel {version} is not configured as wanted:\n"
                        + "\n".join(filter(None, unmet)))
-    with Step(f"{target.name}: building the kernel (10 minutes on 2 idle CPUs)"):
+    with Step(f"{target.name}: building the kernel (9 minutes on 2 idle CPUs)"):
         _run(target, tree, BUILD, [(folder, "/out", True)])
 
 
