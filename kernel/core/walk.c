@@ -174,6 +174,23 @@ static int complain(struct p2pmr_piece *piece, const char *what)
 			    piece->exporter->name, what);
 }
 
+/*
+ * Inside a BAR that the kernel has placed and in which nothing else is: then no RAM
+ * is there, and the machine's whole list of resources need not be searched.
+ */
+static bool in_plain_bar(const struct p2pmr_mapping *map, phys_addr_t addr,
+			 u64 len)
+{
+	const struct resource *res;
+
+	if (!map->dev || !dev_is_pci(map->dev) || map->bar < 0 ||
+	    map->bar >= PCI_STD_NUM_BARS)
+		return false;
+	res = &to_pci_dev(map->dev)->resource[map->bar];
+	return READ_ONCE(res->parent) && !READ_ONCE(res->child) &&
+	       addr >= res->start && addr + len - 1 <= res->end;
+}
+
 /* What is wrong with the next extent; NULL: nothing. */
 static const char *wrong_with(const struct p2pmr_piece *piece,
 			      phys_addr_t addr, u64 len,
@@ -188,7 +205,8 @@ static const char *wrong_with(const struct p2pmr_piece *piece,
 	if (addr > iomem_resource.end || len - 1 > iomem_resource.end - addr)
 		return "extent is not at a physical address";
 	/* Neither ioremap() nor dma_map_resource() takes it, and both warn. */
-	if (region_intersects(addr, len, IORESOURCE_SYSTEM_RAM,
+	if (!in_plain_bar(&piece->map, addr, len) &&
+	    region_intersects(addr, len, IORESOURCE_SYSTEM_RAM,
 			      IORES_DESC_NONE) != REGION_DISJOINT)
 		return "extent has system RAM in it";
 	if (piece->told && offset_in_page(user))
