@@ -8,11 +8,13 @@
 #define P2PMR_COMPAT_H
 
 #include <linux/backing-dev.h>
+#include <linux/cc_platform.h>
 #include <linux/dma-buf.h>
 #include <linux/eventfd.h>
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/version.h>
+#include <linux/vmalloc.h>
 #include <rdma/p2pmr-abi.h>
 
 /* The part of a protection that selects the cache attributes. */
@@ -149,6 +151,34 @@ static inline void __iomem *p2pmr_ioremap(phys_addr_t addr, size_t len,
 		__builtin_types_compatible_p(typeof(&ioremap_prot),
 			void __iomem *(*)(phys_addr_t, size_t, pgprot_t)),
 		prot, pgprot_val(prot)));
+}
+
+/*
+ * Map a few pages of device memory; NULL if that has to be done by
+ * p2pmr_ioremap(). On x86 that would search the whole list of resources three
+ * times, and reserve the cache attributes, which here somebody else has done. To
+ * be ended by vunmap().
+ */
+static inline void __iomem *p2pmr_map_few(phys_addr_t addr, size_t len,
+					  pgprot_t prot)
+{
+#if defined(CONFIG_X86) && defined(CONFIG_VMAP_PFN)
+	unsigned long pfns[16], n = len >> PAGE_SHIFT, i;
+
+	/* Encrypted memory is ioremap()'s to know about. */
+	if (n > ARRAY_SIZE(pfns) || cc_platform_has(CC_ATTR_MEM_ENCRYPT))
+		return NULL;
+	for (i = 0; i < n; i++) {
+		pfns[i] = PHYS_PFN(addr) + i;
+		/* Some drivers give their BAR pages, of which it wants none. */
+		if (pfn_valid(pfns[i]))
+			return NULL;
+	}
+	return (void __iomem __force *)vmap_pfn(pfns, n,
+		__pgprot(pgprot_val(PAGE_KERNEL_IO) | p2pmr_cache_bits(prot)));
+#else
+	return NULL;
+#endif
 }
 
 /*

@@ -44,6 +44,7 @@ enum p2pmr_state {
  * @error: what was wrong with one of them
  * @mapped: @p2p_unmap is owed to the exporter
  * @origin: of a dma-buf: whose memory it is, while the range is live
+ * @reserved: while the VMA is there, nobody gives its pages other cache attributes
  */
 struct p2pmr_piece {
 	struct mmu_interval_notifier ni;
@@ -58,6 +59,7 @@ struct p2pmr_piece {
 	int error;
 	bool mapped;
 	const char *origin;
+	bool reserved;
 };
 
 /* What people know the memory by. */
@@ -106,7 +108,7 @@ void p2pmr_segments_unmap(struct p2pmr_range *range);
 void p2pmr_segments_free(struct p2pmr_range *range);
 
 /* window.c */
-int p2pmr_window_open(struct p2pmr_segment *seg);
+int p2pmr_window_open(struct p2pmr_segment *seg, bool reserved);
 void p2pmr_window_close(struct p2pmr_segment *seg);
 
 /* topology.c */

@@ -249,6 +249,9 @@ static int bar_map(const struct p2pmr_request *req, struct p2pmr_mapping *map)
 	if (ret)
 		return p2pmr_refuse(req->importer, ret,
 				    "mapping is not a memory BAR of a PCI function");
+	/* By remap_pfn_range(), until munmap(). */
+	container_of(map, struct p2pmr_piece, map)->reserved =
+		is_resource_file(req->vma);
 	policy = p2pmr_bar_check(req->importer, req->registers,
 				 to_pci_dev(map->dev), map->bar);
 	if (policy && !req->query)

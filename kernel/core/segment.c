@@ -43,6 +43,14 @@ struct p2pmr_segment *p2pmr_segment_add(struct p2pmr_range *range)
 	return seg;
 }
 
+/* Its cache attributes, by somebody else, as long as the range can be live. */
+static bool is_reserved(const struct p2pmr_range *range,
+			const struct p2pmr_segment *seg)
+{
+	return range->pieces[seg->piece].reserved &&
+	       !(range->flags & P2PMR_MAP_OUTLIVE);
+}
+
 /**
  * p2pmr_range_map_kernel() - give every segment a kernel address
  * @range: resolved, not live
@@ -63,7 +71,7 @@ int p2pmr_range_map_kernel(struct p2pmr_range *range)
 
 		if (seg->kaddr)
 			continue;
-		if (p2pmr_window_open(seg))
+		if (p2pmr_window_open(seg, is_reserved(range, seg)))
 			return -ENOMEM;
 	}
 	return 0;

@@ -9,6 +9,7 @@
 #include <linux/hashtable.h>
 #include <linux/io.h>
 #include <linux/slab.h>
+#include <linux/vmalloc.h>
 
 #include "core.h"
 #include "../compat.h"
@@ -19,6 +20,7 @@
  * @len: in bytes, whole pages
  * @prot: with these cache attributes
  * @kaddr: kernel address
+ * @few: mapped by p2pmr_map_few(), which reserves no cache attributes
  * @users: segments that have it
  * @link: in windows
  */
@@ -27,6 +29,7 @@ struct p2pmr_window {
 	u64 len;
 	pgprot_t prot;
 	void __iomem *kaddr;
+	bool few;
 	unsigned int users;
 	struct hlist_node link;
 };
@@ -34,19 +37,23 @@ struct p2pmr_window {
 static DEFINE_HASHTABLE(windows, 12);
 static DEFINE_SPINLOCK(windows_lock); /* the table, and users */
 
-static struct p2pmr_window *find(phys_addr_t addr, u64 len, pgprot_t prot)
+/* One that reserves the cache attributes, unless they are @reserved. */
+static struct p2pmr_window *find(phys_addr_t addr, u64 len, pgprot_t prot,
+				 bool reserved)
 {
 	struct p2pmr_window *window;
 
 	lockdep_assert_held(&windows_lock);
 	hash_for_each_possible(windows, window, link, addr)
 		if (window->addr == addr && window->len == len &&
+		    (reserved || !window->few) &&
 		    pgprot_val(window->prot) == pgprot_val(prot))
 			return window;
 	return NULL;
 }
 
-static struct p2pmr_window *make(phys_addr_t addr, u64 len, pgprot_t prot)
+static struct p2pmr_window *make(phys_addr_t addr, u64 len, pgprot_t prot,
+				 bool reserved)
 {
 	struct p2pmr_window *window;
 
@@ -57,7 +64,11 @@ static struct p2pmr_window *make(phys_addr_t addr, u64 len, pgprot_t prot)
 	window->len = len;
 	window->prot = prot;
 	window->users = 1;
-	window->kaddr = p2pmr_ioremap(addr, len, prot);
+	if (reserved)
+		window->kaddr = p2pmr_map_few(addr, len, prot);
+	window->few = window->kaddr;
+	if (!window->few)
+		window->kaddr = p2pmr_ioremap(addr, len, prot);
 	if (!window->kaddr) {
 		kfree(window);
 		return NULL;
@@ -72,10 +83,11 @@ static struct p2pmr_window *make(phys_addr_t addr, u64 len, pgprot_t prot)
 /**
  * p2pmr_window_open() - give a segment a kernel address
  * @seg: of device memory, without one; to be ended with p2pmr_window_close()
+ * @reserved: somebody has the cache attributes reserved that long
  *
  * Return: 0 or -ENOMEM.
  */
-int p2pmr_window_open(struct p2pmr_segment *seg)
+int p2pmr_window_open(struct p2pmr_segment *seg, bool reserved)
 {
 	unsigned int offset = offset_in_page(seg->addr);
 	phys_addr_t addr = seg->addr - offset;
@@ -84,13 +96,13 @@ int p2pmr_window_open(struct p2pmr_segment *seg)
 
 	might_sleep();
 	spin_lock(&windows_lock);
-	window = find(addr, len, seg->prot);
+	window = find(addr, len, seg->prot, reserved);
 	if (window)
 		window->users++;
 	spin_unlock(&windows_lock);
 
 	if (!window)
-		window = make(addr, len, seg->prot);
+		window = make(addr, len, seg->prot, reserved);
 	if (!window)
 		return -ENOMEM;
 	seg->window = window;
@@ -113,6 +125,9 @@ void p2pmr_window_close(struct p2pmr_segment *seg)
 	spin_unlock(&windows_lock);
 	if (!last)
 		return;
-	iounmap(window->kaddr);
+	if (window->few)
+		vunmap((void __force *)window->kaddr);
+	else
+		iounmap(window->kaddr);
 	kfree(window);
 }
