@@ -25,7 +25,8 @@
 #error "p2pmr_verbs needs SPARSEMEM_VMEMMAP, and neither HIGHMEM nor DEBUG_VIRTUAL"
 #endif
 
-static struct workqueue_struct *detach_wq;
+/* Detaches, and fills stores. */
+struct workqueue_struct *p2pmr_verbs_wq;
 static struct ib_client client;
 
 static void ibdev_free(struct p2pmr_ibdev *dev)
@@ -50,7 +51,7 @@ static void ibdev_release(struct kref *kref)
 	struct p2pmr_ibdev *dev = container_of(kref, struct p2pmr_ibdev, kref);
 
 	/* May be called from a hook, which detaching would wait for. */
-	queue_work(detach_wq, &dev->detach);
+	queue_work(p2pmr_verbs_wq, &dev->detach);
 }
 
 void p2pmr_ibdev_put(struct p2pmr_ibdev *dev)
@@ -96,6 +97,7 @@ static struct p2pmr_ibdev *ibdev_alloc(struct ib_device *ibdev)
 	INIT_LIST_HEAD(&dev->advising);
 	init_waitqueue_head(&dev->advised);
 	INIT_WORK(&dev->detach, detach_work);
+	p2pmr_store_init(&dev->store);
 	return dev;
 }
 
@@ -142,6 +144,7 @@ static int client_add(struct ib_device *ibdev)
 		get_device(&ibdev->dev);
 		p2pmr_hooks_attach(dev);
 	}
+	p2pmr_store_open(dev);
 	p2pmr_instance_add(&dev->instance, dev_name(&ibdev->dev));
 	pr_info("%s: attached\n", dev_name(&ibdev->dev));
 	return 0;
@@ -161,6 +164,7 @@ static void client_remove(struct ib_device *ibdev, void *client_data)
 	dev->removed = true;
 	up_write(&dev->registering);
 	p2pmr_mr_revoke_all(dev);
+	p2pmr_store_close(dev);
 	p2pmr_fastreg_destroy(&dev->fastreg);
 	pr_info("%s: detached\n", dev_name(&ibdev->dev));
 	p2pmr_ibdev_put(dev);
@@ -205,8 +209,8 @@ static int __init p2pmr_verbs_init(void)
 		pr_err("soft-RoCE cannot reach I/O memory on this kernel\n");
 		return -EOPNOTSUPP;
 	}
-	detach_wq = alloc_workqueue("p2pmr_detach", WQ_UNBOUND, 0);
-	if (!detach_wq)
+	p2pmr_verbs_wq = alloc_workqueue("p2pmr_verbs", WQ_UNBOUND, 0);
+	if (!p2pmr_verbs_wq)
 		return -ENOMEM;
 	/*
 	 * Clients are removed in reverse order of registration: after ib_uverbs we
@@ -219,7 +223,7 @@ static int __init p2pmr_verbs_init(void)
 	ret = ib_register_client(&client);
 	if (ret) {
 		p2pmr_dmabuf_op_serve(NULL);
-		destroy_workqueue(detach_wq);
+		destroy_workqueue(p2pmr_verbs_wq);
 		return ret;
 	}
 	mrs_file = debugfs_create_file("mrs", 0400, p2pmr_debugfs_dir, NULL,
@@ -231,7 +235,7 @@ static void __exit p2pmr_verbs_exit(void)
 {
 	debugfs_remove(mrs_file);
 	ib_unregister_client(&client);
-	destroy_workqueue(detach_wq);
+	destroy_workqueue(p2pmr_verbs_wq);
 	p2pmr_dmabuf_op_serve(NULL);
 }
 

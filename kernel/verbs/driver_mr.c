@@ -46,14 +46,17 @@ static int map_sg(struct ib_mr *mr, const struct p2pmr_range *range,
 		  unsigned int page_shift)
 {
 	unsigned int i, n = count_chunks(range);
-	struct scatterlist *sg;
+	struct scatterlist one, *sg = &one;
 	struct sg_table sgt;
 	int ret;
 
-	ret = sg_alloc_table(&sgt, n, GFP_KERNEL);
-	if (ret)
-		return ret;
-	sg = sgt.sgl;
+	sg_init_table(&one, 1);
+	if (n > 1) {
+		ret = sg_alloc_table(&sgt, n, GFP_KERNEL);
+		if (ret)
+			return ret;
+		sg = sgt.sgl;
+	}
 	for (i = 0; i < range->nr_segs; i++) {
 		u64 addr = (u64)(uintptr_t)range->segs[i].kaddr;
 		u64 end = addr + range->segs[i].len;
@@ -64,8 +67,10 @@ static int map_sg(struct ib_mr *mr, const struct p2pmr_range *range,
 			sg = sg_next(sg);
 		}
 	}
-	ret = ib_map_mr_sg(mr, sgt.sgl, n, NULL, 1U << page_shift);
-	sg_free_table(&sgt);
+	ret = ib_map_mr_sg(mr, n > 1 ? sgt.sgl : &one, n, NULL,
+			   1U << page_shift);
+	if (n > 1)
+		sg_free_table(&sgt);
 	if (ret < 0)
 		return ret;
 	return ret == n ? 0 : -EIO;
@@ -103,8 +108,58 @@ static unsigned int choose_page_shift(const struct p2pmr_range *range, u64 iova)
 	return shift;
 }
 
+/* A fast-registration MR in the helper's PD, with room for @pages. */
+struct ib_mr *p2pmr_driver_mr_alloc(struct p2pmr_ibdev *dev, u64 pages)
+{
+	struct ib_mr *mr;
+
+	mr = dev->ibdev->ops.alloc_mr(dev->fastreg.pd, IB_MR_TYPE_MEM_REG, pages);
+	if (IS_ERR(mr))
+		return mr;
+	mr->device = dev->ibdev;
+	mr->type = IB_MR_TYPE_MEM_REG;
+	mr->need_inval = false;
+	return mr;
+}
+
+static int map(struct ib_mr *mr, const struct p2pmr_range *range, u64 iova,
+	       unsigned int page_shift)
+{
+	int ret = map_sg(mr, range, page_shift);
+
+	mr->iova = iova;
+	mr->length = range->length;
+	return ret;
+}
+
+/* One that is valid already gets its memory and its rights. */
+static int make_valid(struct p2pmr_ibdev *dev, struct ib_mr *mr,
+		      const struct p2pmr_range *range, u64 iova, int access)
+{
+	int ret = map(mr, range, iova, PAGE_SHIFT);
+	struct ib_mr *same;
+
+	if (ret)
+		return ret;
+	/* soft-RoCE, which ignores the optional flags, knows none of them here. */
+	access &= ~IB_ACCESS_OPTIONAL;
+	same = dev->orig.rereg_user_mr(mr, IB_MR_REREG_ACCESS, 0, 0, 0, access,
+				       mr->pd, NULL);
+	return PTR_ERR_OR_ZERO(same);
+}
+
+static int make_anew(struct p2pmr_ibdev *dev, struct ib_mr *mr,
+		     const struct p2pmr_range *range, u64 iova, int access,
+		     unsigned int page_shift)
+{
+	struct ib_reg_wr wr = { .mr = mr, .key = mr->lkey, .access = access };
+	int ret = map(mr, range, iova, page_shift);
+
+	return ret ?: p2pmr_fastreg_exec(&dev->fastreg, &wr, 1);
+}
+
 /*
- * Make the driver's MR and let it run through REG_MR. It stays in the helper's
+ * Make the driver's MR, valid, with memory and rights. It stays in the helper's
  * PD, where no user can reach it, until the range goes live.
  */
 int p2pmr_driver_mr_make(struct p2pmr_shadow *shadow, u64 iova, int access)
@@ -113,6 +168,7 @@ int p2pmr_driver_mr_make(struct p2pmr_shadow *shadow, u64 iova, int access)
 	u64 pages = count_pages(&shadow->range, page_shift);
 	struct p2pmr_ibdev *dev = shadow->dev;
 	struct ib_mr *mr;
+	bool valid;
 	int ret;
 
 	if (pages << page_shift > p2pmr_rxe_max_length())
@@ -120,18 +176,23 @@ int p2pmr_driver_mr_make(struct p2pmr_shadow *shadow, u64 iova, int access)
 					  "%llu pages; this kernel's rdma_rxe ends at %llu in one MR",
 					  pages,
 					  p2pmr_rxe_max_length() >> PAGE_SHIFT);
-	mr = dev->ibdev->ops.alloc_mr(dev->fastreg.pd, IB_MR_TYPE_MEM_REG, pages);
+	valid = p2pmr_store_is_valid(dev);
+	if (valid)
+		mr = p2pmr_store_take(dev, count_pages(&shadow->range, PAGE_SHIFT));
+	else
+		mr = p2pmr_store_take(dev, pages);
+	if (!mr) {
+		valid = false;
+		mr = p2pmr_driver_mr_alloc(dev, pages);
+	}
 	if (IS_ERR(mr))
 		return PTR_ERR(mr);
-	mr->device = dev->ibdev;
-	mr->type = IB_MR_TYPE_MEM_REG;
-	mr->need_inval = false;
-
-	ret = map_sg(mr, &shadow->range, page_shift);
-	if (!ret) {
-		mr->iova = iova;
-		mr->length = shadow->range.length;
-		ret = p2pmr_fastreg_exec(&dev->fastreg, mr, access);
+	if (valid) {
+		page_shift = PAGE_SHIFT;
+		ret = make_valid(dev, mr, &shadow->range, iova, access);
+	} else {
+		ret = make_anew(dev, mr, &shadow->range, iova, access,
+				page_shift);
 	}
 	if (ret) {
 		dev->orig.dereg_mr(mr, NULL);

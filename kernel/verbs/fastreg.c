@@ -15,6 +15,8 @@
 #include "verbs.h"
 
 #define QUEUE_DEPTH 64
+/* One chain of requests at a time has room beside those that have slots. */
+#define CHAIN_MAX P2PMR_STORE_SIZE
 /* A REG_MR takes microseconds; a driver that needs this long is stuck. */
 #define EXEC_TIMEOUT (10 * HZ)
 
@@ -124,11 +126,11 @@ static int qp_create(struct p2pmr_fastreg *fr)
 {
 	struct ib_qp_init_attr init = {
 		.qp_type = IB_QPT_RC,
-		.sq_sig_type = IB_SIGNAL_ALL_WR,
-		.cap.max_send_wr = QUEUE_DEPTH,
+		.sq_sig_type = IB_SIGNAL_REQ_WR,
+		.cap.max_send_wr = QUEUE_DEPTH + CHAIN_MAX,
 		.cap.max_send_sge = 1,
 	};
-	struct ib_cq_init_attr cq_attr = { .cqe = QUEUE_DEPTH };
+	struct ib_cq_init_attr cq_attr = { .cqe = QUEUE_DEPTH + CHAIN_MAX };
 	int ret;
 
 	fr->cq = ib_create_cq(fr->ibdev, cq_event, NULL, fr, &cq_attr);
@@ -198,23 +200,45 @@ static int replace(struct p2pmr_fastreg *fr, unsigned int generation)
 	return ret;
 }
 
-static int exec_once(struct p2pmr_fastreg *fr, struct ib_mr *mr, int access)
+/* Only the last tells of its end, and with it of that of all; or one that fails. */
+static void chain(struct ib_reg_wr *wrs, unsigned int n, struct reg_op *op)
+{
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		wrs[i].wr.opcode = IB_WR_REG_MR;
+		wrs[i].wr.wr_id = (uintptr_t)op;
+		wrs[i].wr.send_flags = i + 1 < n ? 0 : IB_SEND_SIGNALED;
+		wrs[i].wr.next = i + 1 < n ? &wrs[i + 1].wr : NULL;
+	}
+}
+
+/*
+ * A driver that works in a softirq (6.1) has done its work when this returns:
+ * what it raises while bottom halves are off runs here as soon as they are on.
+ * Otherwise it would be for ksoftirqd, which is two context switches away.
+ */
+static int post(struct p2pmr_fastreg *fr, const struct ib_send_wr *wr)
+{
+	int ret;
+
+	local_bh_disable();
+	ret = ib_post_send(fr->qp, wr, NULL);
+	local_bh_enable();
+	return ret;
+}
+
+static int exec_once(struct p2pmr_fastreg *fr, struct ib_reg_wr *wrs,
+		     unsigned int n)
 {
 	struct reg_op op = {};
-	struct ib_reg_wr wr = {
-		.wr.opcode = IB_WR_REG_MR,
-		.wr.send_flags = IB_SEND_SIGNALED,
-		.wr.wr_id = (uintptr_t)&op,
-		.mr = mr,
-		.key = mr->lkey,
-		.access = access,
-	};
 	unsigned int generation;
 	int ret, failed;
 
+	chain(wrs, n, &op);
 	down_read(&fr->lock);
 	generation = fr->generation;
-	ret = fr->qp ? ib_post_send(fr->qp, &wr.wr, NULL) : -EAGAIN;
+	ret = fr->qp ? post(fr, &wrs->wr) : -EAGAIN;
 	if (!ret) {
 		if (!wait_event_timeout(fr->wait, poll(fr, &op), EXEC_TIMEOUT))
 			ret = -ETIMEDOUT;
@@ -225,32 +249,40 @@ static int exec_once(struct p2pmr_fastreg *fr, struct ib_mr *mr, int access)
 	}
 	up_read(&fr->lock);
 
-	/* @op and @mr may go only when nothing refers to them any more. */
+	/* @op and the MRs may go only when nothing refers to them any more. */
 	failed = ret ? replace(fr, generation) : 0;
 	return ret == -EAGAIN && failed ? failed : ret;
 }
 
 /**
- * p2pmr_fastreg_exec() - make a mapped fast-registration MR valid
+ * p2pmr_fastreg_exec() - make fast-registration MRs valid
  * @fr: the helper
- * @mr: from ib_map_mr_sg(), in the helper's PD
- * @access: IB_ACCESS_* flags that it is to have
+ * @wrs: each with its MR, in the helper's PD, the MR's key, and the IB_ACCESS_*
+ *	flags that it is to have; the rest is filled in here
+ * @n: of them; more than one from one caller at a time only, and at most
+ *	P2PMR_STORE_SIZE
  *
- * Sleeps until the driver has executed the request. On failure the driver no
- * longer refers to @mr either.
+ * Sleeps until the driver has executed the requests. On failure the driver no
+ * longer refers to any of the MRs either; each may be valid or not.
  *
  * Return: 0, -EIO (the driver refused), -ETIMEDOUT (it did not answer), or why
  * there is no helper QP, such as -ENOMEM.
  */
-int p2pmr_fastreg_exec(struct p2pmr_fastreg *fr, struct ib_mr *mr, int access)
+int p2pmr_fastreg_exec(struct p2pmr_fastreg *fr, struct ib_reg_wr *wrs,
+		       unsigned int n)
 {
 	int ret;
 
-	down(&fr->slots);
-	ret = exec_once(fr, mr, access);
-	/* There was no QP, or somebody else's request broke it: not looked at. */
-	if (ret == -EAGAIN)
-		ret = exec_once(fr, mr, access);
-	up(&fr->slots);
+	if (n == 1)
+		down(&fr->slots);
+	ret = exec_once(fr, wrs, n);
+	/*
+	 * There was no QP, or somebody else's request broke it: not looked at. Of
+	 * several some may have been.
+	 */
+	if (ret == -EAGAIN && n == 1)
+		ret = exec_once(fr, wrs, n);
+	if (n == 1)
+		up(&fr->slots);
 	return ret == -EAGAIN ? -EIO : ret;
 }

@@ -73,7 +73,8 @@ static void activate(struct p2pmr_range *range)
 	struct p2pmr_shadow *shadow =
 		container_of(range, struct p2pmr_shadow, range);
 
-	WRITE_ONCE(shadow->mr->pd, shadow->user_pd);
+	/* Who finds it in his PD finds what is in it. */
+	smp_store_release(&shadow->mr->pd, shadow->user_pd);
 }
 
 static int revoke(struct p2pmr_range *range, enum p2pmr_cause cause)

@@ -43,6 +43,25 @@ struct p2pmr_fastreg {
 	unsigned int generation;
 };
 
+#define P2PMR_STORE_SIZE 32
+#define P2PMR_STORE_PAGES 16
+
+/**
+ * struct p2pmr_store - driver MRs that are made before they are needed
+ * @lock: protects @mrs, @count and @open
+ * @mrs: in the helper's PD, each with room for P2PMR_STORE_PAGES
+ * @count: of them
+ * @open: may be filled
+ * @fill: does that; the only one who adds
+ */
+struct p2pmr_store {
+	spinlock_t lock;
+	struct ib_mr *mrs[P2PMR_STORE_SIZE];
+	unsigned int count;
+	bool open;
+	struct delayed_work fill;
+};
+
 /**
  * struct p2pmr_ibdev - an attached RDMA device
  * @ibdev: the device; its memory is kept by a reference on its struct device
@@ -54,6 +73,7 @@ struct p2pmr_fastreg {
  * @orig: the driver's own operations
  * @srcu: read while a hook runs for this device
  * @fastreg: valid until the client is removed
+ * @store: open while the client is there
  * @registering: read while device memory is registered, written to end that
  * @removed: no new MRs; under @registering
  * @lock: protects @shadows and @advising
@@ -84,6 +104,7 @@ struct p2pmr_ibdev {
 	} orig;
 	struct srcu_struct srcu;
 	struct p2pmr_fastreg fastreg;
+	struct p2pmr_store store;
 	struct rw_semaphore registering;
 	bool removed;
 	struct mutex lock;
@@ -164,9 +185,18 @@ struct p2pmr_shadow {
 /* fastreg.c */
 int p2pmr_fastreg_init(struct p2pmr_fastreg *fr, struct ib_device *ibdev);
 void p2pmr_fastreg_destroy(struct p2pmr_fastreg *fr);
-int p2pmr_fastreg_exec(struct p2pmr_fastreg *fr, struct ib_mr *mr, int access);
+int p2pmr_fastreg_exec(struct p2pmr_fastreg *fr, struct ib_reg_wr *wrs,
+		       unsigned int n);
+
+/* store.c */
+void p2pmr_store_init(struct p2pmr_store *store);
+void p2pmr_store_open(struct p2pmr_ibdev *dev);
+void p2pmr_store_close(struct p2pmr_ibdev *dev);
+bool p2pmr_store_is_valid(const struct p2pmr_ibdev *dev);
+struct ib_mr *p2pmr_store_take(struct p2pmr_ibdev *dev, u64 pages);
 
 /* driver_mr.c */
+struct ib_mr *p2pmr_driver_mr_alloc(struct p2pmr_ibdev *dev, u64 pages);
 int p2pmr_driver_mr_make(struct p2pmr_shadow *shadow, u64 iova, int access);
 int p2pmr_driver_mr_drop(struct p2pmr_shadow *shadow);
 
@@ -217,6 +247,7 @@ void p2pmr_hooks_for_each(void (*fn)(struct p2pmr_ibdev *dev, struct seq_file *s
 			  struct seq_file *s);
 
 /* client.c */
+extern struct workqueue_struct *p2pmr_verbs_wq;
 void p2pmr_ibdev_put(struct p2pmr_ibdev *dev);
 
 #endif /* P2PMR_VERBS_H */

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * More small regions over a BAR than the kernel has driver MRs in store, so that
+ * some come from there and some do not: each has its own bytes and rights.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bar.h"
+#include "endpoint.h"
+#include "runner.h"
+
+/* A store has 32. */
+#define REGIONS 100
+#define LARGEST (17 * PAGE)
+
+/* Around a store's 16 pages, and what fits into one. */
+static const size_t sizes[] = { 1,	   8,
+				37,	   PAGE - 1,
+				PAGE,	   PAGE + 1,
+				5 * PAGE,  16 * PAGE - 1,
+				16 * PAGE, 16 * PAGE + 1 };
+
+struct fixture {
+	struct pair pair;
+	struct memory host, bar;
+	uint8_t *expected; /* of the whole BAR */
+};
+
+static void set_up(struct fixture *f)
+{
+	pair_open(&f->pair);
+	memory_map(&f->host, HOST, LARGEST);
+	memory_register(&f->host, f->pair.device.pd);
+	memory_map(&f->bar, BAR, 0);
+	f->expected = calloc(1, f->bar.size);
+	assert_non_null(f->expected);
+	memset(f->bar.bytes, 0, f->bar.size);
+}
+
+static void tear_down(struct fixture *f)
+{
+	free(f->expected);
+	memory_release(&f->bar);
+	memory_release(&f->host);
+	pair_close(&f->pair);
+}
+
+static enum ibv_wc_status transfer(struct fixture *f, enum ibv_wr_opcode opcode,
+				   const struct ibv_mr *mr, size_t length)
+{
+	return run_transfer(&f->pair.near,
+			    &(struct transfer){
+				    .opcode = opcode,
+				    .local = f->host.bytes,
+				    .lkey = f->host.mr->lkey,
+				    .length = (uint32_t)length,
+				    .remote = (uintptr_t)mr->addr,
+				    .rkey = mr->rkey,
+			    });
+}
+
+/* They overlap, and begin anywhere in a page. */
+static size_t offset_of(unsigned int i)
+{
+	return i * (3 * PAGE + 1);
+}
+
+static void write_whole(struct fixture *f, const struct ibv_mr *mr,
+			unsigned int i)
+{
+	pattern_fill(f->host.bytes, mr->length, i + 1);
+	assert_status(transfer(f, IBV_WR_RDMA_WRITE, mr, mr->length),
+		      IBV_WC_SUCCESS);
+	memcpy(f->expected + offset_of(i), f->host.bytes, mr->length);
+}
+
+static void more_than_in_store(void **state)
+{
+	struct ibv_mr *mrs[REGIONS];
+	struct fixture f;
+
+	(void)state;
+	set_up(&f);
+	for (unsigned int i = 0; i < REGIONS; i++)
+		mrs[i] =
+			must_register(f.pair.device.pd,
+				      f.bar.bytes + offset_of(i),
+				      sizes[i % ARRAY_SIZE(sizes)], ACCESS_ALL);
+	for (unsigned int i = 0; i < REGIONS; i++)
+		write_whole(&f, mrs[i], i);
+	assert_bytes(f.bar.bytes, f.expected, f.bar.size, "BAR");
+	for (unsigned int i = 0; i < REGIONS; i++)
+		assert_int_equal(ibv_dereg_mr(mrs[i]), 0);
+	tear_down(&f);
+}
+
+static void assert_right(struct fixture *f, enum ibv_wr_opcode opcode,
+			 const struct ibv_mr *mr, bool given)
+{
+	assert_status(transfer(f, opcode, mr, mr->length),
+		      given ? IBV_WC_SUCCESS : IBV_WC_REM_ACCESS_ERR);
+	if (!given)
+		pair_reconnect(&f->pair);
+}
+
+/* Each is the next one in store. */
+static void rights_in_turn(void **state)
+{
+	static const int rights[] = {
+		0,
+		IBV_ACCESS_REMOTE_READ,
+		IBV_ACCESS_LOCAL_WRITE | IBV_ACCESS_REMOTE_WRITE,
+		ACCESS_ALL,
+		IBV_ACCESS_LOCAL_WRITE,
+		IBV_ACCESS_REMOTE_READ | IBV_ACCESS_RELAXED_ORDERING,
+	};
+	struct fixture f;
+
+	(void)state;
+	set_up(&f);
+	for (unsigned int i = 0; i < 2 * ARRAY_SIZE(rights); i++) {
+		int access = rights[i % ARRAY_SIZE(rights)];
+		struct ibv_mr *mr = must_register(f.pair.device.pd, f.bar.bytes,
+						  PAGE, access);
+
+		print_message("access %#x\n", access);
+		assert_right(&f, IBV_WR_RDMA_READ, mr,
+			     access & IBV_ACCESS_REMOTE_READ);
+		assert_right(&f, IBV_WR_RDMA_WRITE, mr,
+			     access & IBV_ACCESS_REMOTE_WRITE);
+		assert_int_equal(ibv_dereg_mr(mr), 0);
+	}
+	tear_down(&f);
+}
+
+static const struct test tests[] = {
+	TEST("verbs/mr-more-than-in-store", more_than_in_store),
+	TEST("verbs/mr-rights-in-turn", rights_in_turn),
+};
+
+int main(int argc, char **argv)
+{
+	return run_program(argc, argv, tests, ARRAY_SIZE(tests));
+}
