@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """`lab bench`: runs p2pmr-bench in guests whose clock counts instructions, and keeps
-what it prints. What is measured is in PLAN; what is made of it is in benchreport.py."""
+what it prints; and perftest, in one whose clock goes. What is measured is in PLAN and LARGE;
+what is made of it is in benchreport.py and benchpage.py."""
 
 import json
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import benchreport, run, streams, tree, verdict
+from lab import benchpage, benchreport, run, streams, tree, verdict
 from lab.errors import FAILED, LabError
 from lab.guest import Guest
 from lab.progress import Step, say
@@ -16,12 +18,15 @@ from lab.streams import Lines
 QUICK_TIMEOUT = 600
 TIMEOUT = 3600
 RESULTS = "results.json"
+# perftest in turn with its buffers here and there, so many times.
+PERFTEST = Path(__file__).resolve().parent.parent / "bench" / "alternate.py"
+PERFTEST_ROUNDS = 3
 
 # Names for the kinds of memory, as the pages show them. $BAR is a function's address.
 MEMORIES = {
     "host": "host", "thp": "thp", "hugetlb": "hugetlb",
     "bar": "$BAR:2", "bar-wc": "$BAR:2:wc",
-    "exporter": "/dev/p2pmr_bar/$BAR2-bar2",
+    "exporter": "/dev/p2pmr_bar/$BAR2-bar2", "mixed": "mixed:$BAR:2",
 }
 
 PREPARE = """\
@@ -37,12 +42,20 @@ udevadm settle 2>/dev/null || sleep 1
 """
 UNLOAD = "rmmod p2pmr_bar p2pmr_verbs p2pmr\n"
 LOAD = "modprobe -a p2pmr_verbs p2pmr_bar\n"
+# A test of the provider shows what it counts; there is none where it was not built.
+PROVIDER = """\
+echo 'phase provider'
+cost=/usr/libexec/p2pmr/tests/provider-cost
+[ ! -x $cost ] || $cost provider/costs-less-than-stock || :
+"""
+COST = re.compile(r"(?P<operation>\S.*?) +(?P<librxe>\d+) +(?P<p2pmr>\d+)(  too many)?")
 
 
 @dataclass(frozen=True)
 class Phase:
     """One call of p2pmr-bench. before: lines of shell that change the guest for it and
-    for all after it. quick: also part of a quick run."""
+    for all after it. quick: also part of a quick run. samples: if not as many as usual.
+    before_kernel: only on kernels before this version."""
 
     name: str
     benchmark: str
@@ -50,42 +63,59 @@ class Phase:
     options: str = ""
     before: str = ""
     quick: bool = False
+    samples: int = 0
+    before_kernel: tuple = ()
 
-    def script(self, iterations):
+    def concerns(self, kernel):
+        return not self.before_kernel or _version(kernel) < self.before_kernel
+
+    def script(self, samples):
         kinds = " ".join(f'-m "{MEMORIES[memory]}"' for memory in self.memories)
         return (f"{self.before}echo 'phase {self.name}'\n"
-                f"p2pmr-bench -ij -n {iterations} {kinds} {self.options} {self.benchmark}\n")
+                f"p2pmr-bench -ij -n {self.samples or samples} {kinds} {self.options} {self.benchmark}\n")
 
 
-ALL = ("host", "thp", "bar", "bar-wc", "exporter")
+SIZES = "-s 8,64,4K,64K"
 PLAN = (
     Phase("registration", "register", ("host", "bar", "exporter"), "-s 4K,64K,2M", quick=True),
     Phase("registration", "register", ("thp", "hugetlb", "bar-wc"), "-s 4K,64K,2M,16M"),
     Phase("registration", "register", ("host", "bar", "exporter"), "-s 16M"),
-    Phase("mappings", "register", ("bar",), "-s 64K -v 16"),
-    Phase("alive", "register", ("host", "bar"), "-s 4K -a 1000"),
-    Phase("transfer", "transfer", ("host", "bar", "bar-wc"), "-s 64,4K,64K", quick=True),
+    Phase("mappings-16", "register", ("bar", "mixed"), "-s 64K -v 16"),
+    Phase("mappings-256", "register", ("bar", "mixed"), "-s 1M -v 256"),
+    Phase("parallel-4", "register", ("host", "bar"), "-s 4K -p 4"),
+    Phase("alive-1", "register", ("host", "bar"), "-s 4K -a 1"),
+    Phase("alive-1000", "register", ("host", "bar"), "-s 4K -a 1000"),
+    Phase("alive-100000", "register", ("host", "bar"), "-s 4K -a 100000"),
+    # What a message costs depends on when the driver's thread runs: the least of many.
+    Phase("transfer", "transfer", ("host", "bar", "bar-wc"), SIZES, quick=True, samples=40),
     Phase("transfer", "transfer", ("host", "bar", "bar-wc"), "-s 1M"),
     Phase("staged", "staged", ("bar", "bar-wc"), "-s 64,4K,64K,1M"),
     Phase("copy", "copy", ("host", "bar", "bar-wc"), "-s 8,64,1K,4K,64K,1M"),
     Phase("revocation-1", "revoke", ("bar",), "-a 1"),
     Phase("revocation-100", "revoke", ("bar",), "-a 100"),
-    Phase("revocation-1000", "revoke", ("bar",), "-a 1000"),
+    Phase("revocation-10000", "revoke", ("bar",), "-a 10000", samples=3),
     # In turn and twice, since a guest that has been up for longer counts differently.
     Phase("unloaded", "register", ("host",), "-s 4K,2M", before=UNLOAD, quick=True),
-    Phase("unloaded", "transfer", ("host",), "-s 64,4K", quick=True),
+    Phase("unloaded", "transfer", ("host",), "-s 64,4K", quick=True, samples=40),
     Phase("loaded", "register", ("host",), "-s 4K,2M", before=LOAD, quick=True),
-    Phase("loaded", "transfer", ("host",), "-s 64,4K", quick=True),
+    Phase("loaded", "transfer", ("host",), "-s 64,4K", quick=True, samples=40),
     Phase("unloaded", "register", ("host",), "-s 4K,2M", before=UNLOAD, quick=True),
-    Phase("unloaded", "transfer", ("host",), "-s 64,4K", quick=True),
+    Phase("unloaded", "transfer", ("host",), "-s 64,4K", quick=True, samples=40),
     Phase("loaded", "register", ("host",), "-s 4K,2M", before=LOAD, quick=True),
-    Phase("loaded", "transfer", ("host",), "-s 64,4K", quick=True),
+    Phase("loaded", "transfer", ("host",), "-s 64,4K", quick=True, samples=40),
+)
+# In a guest of its own, with BARs as large as this machine has addresses for.
+LARGE_BAR = 64 << 30
+LARGE = (
+    Phase("registration", "register", ("host", "bar", "exporter"), "-s 1G", samples=3),
+    # Later kernels' rdma_rxe ends at 1 GiB.
+    Phase("registration", "register", ("exporter",), "-s 64G", samples=3, before_kernel=(6, 4)),
 )
 
 
-def bench(chosen, quick, out):
+def bench(chosen, quick, out, commit=False):
     """Measures on these targets and writes results.json, plots and a page into `out`;
-    returns the exit status."""
+    commit: and makes the counts those to compare with. Returns the exit status."""
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -94,26 +124,53 @@ def bench(chosen, quick, out):
             rows += _measure(target, quick)
     results = {"version": 1, "quick": quick, "rows": rows}
     (folder / RESULTS).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    page = benchreport.write(results, folder)
+    page = benchpage.write(results, folder)
     print(benchreport.summary(results))
+    if commit:
+        benchreport.commit(results)
+        return 0
     say(f"lab: {page}")
     return FAILED if benchreport.grown(results) else 0
 
 
 def _measure(target, quick):
-    phases = [phase for phase in PLAN if phase.quick or not quick]
-    iterations = 5 if quick else 15
-    script = PREPARE + "".join(phase.script(iterations) for phase in phases)
-    request = run.Request(target=target, command=["sh", "-c", script], icount=True,
-                          timeout=QUICK_TIMEOUT if quick else TIMEOUT)
-    collector = Collector(target.name, tree.get(target).kernel)
+    if quick:
+        return _count(target, [phase for phase in PLAN if phase.quick], 5, QUICK_TIMEOUT)
+    return (_count(target, PLAN, 15, TIMEOUT, after=PROVIDER)
+            + _count(target, LARGE, 15, TIMEOUT, bar_size=LARGE_BAR)
+            + _perftest(target))
+
+
+def _count(target, phases, samples, timeout, after="", **options):
+    """The rows of some phases, measured in one guest that counts instructions."""
+    kernel = tree.get(target).kernel
+    script = PREPARE + "".join(phase.script(samples) for phase in phases
+                               if phase.concerns(kernel)) + after
+    return _run(run.Request(target=target, command=["sh", "-c", script], icount=True,
+                            timeout=timeout, **options))
+
+
+def _perftest(target):
+    code = f"echo 'phase perftest'; exec python3 -c \"$0\" {PERFTEST_ROUNDS}"
+    return _run(run.Request(
+        target=target, timeout=TIMEOUT,
+        command=["sh", "-c", code, PERFTEST.read_text(encoding="utf-8")]))
+
+
+def _run(request):
+    name = request.target.name
+    collector = Collector(name, tree.get(request.target).kernel)
     with run.prepared(request) as (machine, token):
         guest = Guest(token, {"stdout": Lines(collector.line),
                               "stderr": streams.to(sys.stderr)}, request.timeout)
-        status = verdict.status(target.name, guest.run(machine))
+        status = verdict.status(name, guest.run(machine))
     if status != 0:
-        raise LabError(f"{target.name}: a benchmark failed (status {status})")
+        raise LabError(f"{name}: a benchmark failed (status {status})")
     return collector.rows
+
+
+def _version(kernel):
+    return tuple(int(part) for part in kernel.split(".")[:2])
 
 
 class Collector:
@@ -130,18 +187,36 @@ class Collector:
         if word == "phase":
             self._phase = rest
             return
+        if self._phase == "provider":
+            self._cost(line)
+            return
         try:
             row = json.loads(line)
         except ValueError as error:
             raise LabError(f"not a result: {line}") from error
         del row["command"]
         row["memory"] = _name(row["memory"])
+        self._add(row)
+
+    def _add(self, row):
         self.rows.append({**self._common, "phase": self._phase, **row})
+
+    def _cost(self, line):
+        """A line of the provider's table; of what else its test says, none."""
+        found = COST.fullmatch(line)
+        for name in ("librxe", "p2pmr") if found else ():
+            count = int(found[name])
+            self._add({"benchmark": "provider", "operation": found["operation"],
+                       "memory": name, "size": 0, "mappings": 1, "alive": 0, "processes": 1,
+                       "messages": 1, "samples": 1, "unit": "instructions", "least": count,
+                       "median": count, "mean": count, "p90": count, "most": count})
 
 
 def _name(kind):
-    if kind in MEMORIES:
+    if kind in MEMORIES or kind in ("bar-far", "bar-near"):
         return kind
+    if kind.startswith("mixed:"):
+        return "mixed"
     if kind.startswith("/dev/"):
         return "exporter"
     return "bar-wc" if kind.endswith(":wc") else "bar"

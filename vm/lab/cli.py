@@ -164,13 +164,15 @@ def _bench_command(commands):
     parser.add_argument("--on", metavar="TARGET", action="append", default=[],
                         help="measure on this target (can be repeated; default: trixie)")
     parser.add_argument("--quick", action="store_true", help="a part of it, in a minute or two")
+    parser.add_argument("--commit", action="store_true",
+                        help="make the counts those of bench/reference.json for their kernels")
     parser.add_argument("--out", metavar="DIR", default="bench-results",
                         help="where results, plots and the page go (default: %(default)s)")
 
 
 def _bench(options):
     chosen = [targets.find(name) for name in options.on or [targets.DEFAULT]]
-    return bench.bench(chosen, options.quick, options.out)
+    return bench.bench(chosen, options.quick, options.out, options.commit)
 
 
 def _chaos_command(commands):

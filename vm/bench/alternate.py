@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""Runs in a guest for `lab bench`: perftest over all sizes, with the buffer in host
+memory, in a BAR of the server, in one of the client, in turn. Prints what p2pmr-bench
+does: a JSON document for each figure."""
+
+import json
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+
+PROGRAMS = ("ib_write_bw", "ib_read_bw", "ib_send_bw", "ib_write_lat", "ib_read_lat",
+            "ib_send_lat")
+# Memory as the report calls it: where the BAR is, seen from the side that asks.
+PLACES = {"host": {}, "bar-far": {"server": "P2PMR_BAR"}, "bar-near": {"client": "P2PMR_BAR2"}}
+ITERATIONS = 30
+SECONDS = 120
+# Column of a line of the table, what it is, its unit. Columns are counted from 0.
+FIGURES = {"bw": ((3, "", "MB/s"), (4, "/rate", "Mmsg/s")), "lat": ((4, "", "us"),)}
+# A line of figures begins with size and iterations.
+LINE = re.compile(r"^ *\d+ +\d+( +[\d.]+)+ *$")
+
+
+def run(program, bars, gid_index):
+    """The lines of figures of the client, as lists of numbers."""
+    def command(side):
+        mmap = [f"--mmap={os.environ[bars[side]]}"] if side in bars else []
+        return [program, "-d", os.environ["P2PMR_DEV"], "-x", gid_index, "-F", "-a",
+                "-n", str(ITERATIONS), *mmap]
+    server = subprocess.Popen(command("server"), stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for_listener()
+    client = subprocess.run([*command("client"), "127.0.0.1"], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                            timeout=SECONDS, check=False)
+    server.wait(SECONDS)
+    lines = [[float(word) for word in line.split()]
+             for line in client.stdout.splitlines() if LINE.match(line)]
+    if client.returncode or server.returncode or not lines:
+        sys.exit(f"{program} {bars}: status {client.returncode}, {server.returncode}\n"
+                 f"{client.stdout}")
+    return lines
+
+
+def wait_for_listener():
+    """Until something listens at perftest's port, 18515."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            if any(line.split()[1].endswith(":4853") and line.split()[3] == "0A"
+                   for line in table.readlines()[1:]):
+                return
+        time.sleep(0.05)
+
+
+def ipv4_gid_index():
+    folder = f"/sys/class/infiniband/{os.environ['P2PMR_DEV']}/ports/1/gids"
+    for index in sorted(os.listdir(folder), key=int):
+        with open(f"{folder}/{index}", encoding="ascii") as gid:
+            if "ffff:c000:0201" in gid.read():
+                return index
+    sys.exit("the device has no GID of its IPv4 address")
+
+
+def show(program, place, size, suffix, unit, values):
+    values = sorted(values)
+    print(json.dumps({
+        "command": "bench", "benchmark": "perftest", "operation": program + suffix,
+        "memory": place, "size": size, "mappings": 1, "alive": 0, "processes": 1,
+        "messages": ITERATIONS, "samples": len(values), "unit": unit, "least": values[0],
+        "median": statistics.median(values), "mean": round(statistics.fmean(values), 3),
+        "p90": values[(len(values) - 1) * 90 // 100], "most": values[-1]}), flush=True)
+
+
+def main(rounds):
+    gid_index = ipv4_gid_index()
+    for program in PROGRAMS:
+        found = {}
+        for _ in range(rounds):
+            for place, bars in PLACES.items():
+                for line in run(program, bars, gid_index):
+                    for column, suffix, unit in FIGURES[program.rpartition("_")[2]]:
+                        key = (place, int(line[0]), suffix, unit)
+                        found.setdefault(key, []).append(line[column])
+        for (place, size, suffix, unit), values in found.items():
+            show(program, place, size, suffix, unit, values)
+
+
+main(int(sys.argv[1]))
