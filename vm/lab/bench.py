@@ -122,8 +122,9 @@ def bench(chosen, quick, out, commit=False):
     for target in chosen:
         with Step(f"{target.name}: measuring"):
             rows += _measure(target, quick)
-    results = {"version": 1, "quick": quick, "rows": rows}
-    (folder / RESULTS).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        # What there is stays, should the next target fail.
+        results = {"version": 1, "quick": quick, "rows": rows}
+        (folder / RESULTS).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
     page = benchpage.write(results, folder)
     print(benchreport.summary(results))
     if commit:

@@ -20,6 +20,8 @@ LEGEND = (("host", "private memory, pages of 4 KiB"), ("thp", "the same in trans
           ("bar-far", "perftest: the server's buffer is in a BAR"),
           ("bar-near", "perftest: the client's is"))
 
+# Labels that find room below a plot.
+TICS = 8
 # file, title, phase, operations; where there are several, each is a line of its own
 PLOTS = (
     ("register", "ibv_reg_mr()", "registration", ("register",)),
@@ -67,11 +69,13 @@ def quoted(text):
 
 def draw(folder, file, title, lines, unit):
     """An SVG of the lines: median by size, with bars from least to 90 %."""
-    script = ["set terminal svg size 640,400 font 'sans-serif,12' background 'white'",
+    sizes = sorted({point[0] for points in lines.values() for point in points})
+    # Names of functions have underscores: no markup in texts.
+    script = ["set terminal svg noenhanced size 640,400 font 'sans-serif,12' background 'white'",
               f"set output {quoted(file)}", f"set title {quoted(title)}", "set logscale x 2",
-              "set logscale y 10", "set xlabel 'bytes'", f"set ylabel '{unit}'",
-              "set format x '%b%B'", "set format y '%.0s%c'", "set key top left",
-              "set grid lc rgb '#dddddd'", "set xtics rotate by 0 autofreq 16"]
+              "set logscale y 10", f"set ylabel '{unit}'",
+              f"set xtics ({_tics(sizes)})", f"set xrange [{sizes[0] / 1.5}:{sizes[-1] * 1.5}]",
+              "set format y '%.0s%c'", "set key top left", "set grid back linecolor rgb '#cccccc'"]
     plots = []
     for number, (name, points) in enumerate(lines.items()):
         memory, _, operation = name.partition(", ")
@@ -87,6 +91,12 @@ def draw(folder, file, title, lines, unit):
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
     if result.returncode != 0:
         raise LabError(f"gnuplot: {result.stdout.strip()}")
+
+
+def _tics(sizes):
+    """At most TICS of the sizes, as gnuplot has labels."""
+    step = -(-len(sizes) // TICS)
+    return ", ".join(f"'{size_text(size)}' {size}" for size in sizes[::step])
 
 
 def _draw_all(folder, target, rows):
