@@ -296,6 +296,32 @@ static void watchdog_bites(void **state)
 	close(child.socket);
 }
 
+static void wait_for_ever(int socket, void *argument)
+{
+	(void)socket;
+	(void)argument;
+	for (;;)
+		pause();
+}
+
+/* What is restored after a test that failed would else wait for them. */
+static void left_children_end(void **state)
+{
+	struct child finished, waiting, stopped;
+
+	(void)state;
+	child_start(&finished, wait_for_ever, NULL);
+	child_kill(&finished);
+	child_start(&waiting, wait_for_ever, NULL);
+	child_start(&stopped, wait_for_ever, NULL);
+	assert_int_equal(kill(stopped.pid, SIGSTOP), 0);
+	children_end();
+	assert_int_equal(waitpid(-1, NULL, 0), -1);
+	assert_int_equal(errno, ECHILD);
+	close(waiting.socket);
+	close(stopped.socket);
+}
+
 #define SHORT_SECONDS 900
 
 static const struct test tests[] = {
@@ -305,6 +331,7 @@ static const struct test tests[] = {
 	TEST("chaos/notices-bytes-that-change", notices_bytes_that_change),
 	TEST("chaos/notices-who-stops", notices_who_stops),
 	TEST("chaos/watchdog-ends-what-hangs", watchdog_bites),
+	TEST("chaos/left-children-end", left_children_end),
 };
 
 static void usage(FILE *to, const char *program)

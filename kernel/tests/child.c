@@ -6,6 +6,7 @@
 #include <grp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -16,6 +17,11 @@
 #include "runner.h"
 
 #define PATIENCE_MS 30000
+#define CHILDREN    64
+
+/* The last that this process has started, ended or not. */
+static pid_t started[CHILDREN];
+static size_t start_count;
 
 void child_start(struct child *child, void (*run)(int socket, void *argument),
 		 void *argument)
@@ -40,6 +46,27 @@ void child_start(struct child *child, void (*run)(int socket, void *argument),
 	}
 	close(ends[1]);
 	child->socket = ends[0];
+	started[start_count++ % CHILDREN] = child->pid;
+}
+
+/* A number that was waited for may be another process' by now. */
+static bool is_ours(pid_t pid)
+{
+	siginfo_t info;
+
+	return pid &&
+	       waitid(P_PID, pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+void children_end(void)
+{
+	for (size_t i = 0; i < CHILDREN; i++)
+		if (is_ours(started[i]))
+			kill(started[i], SIGKILL);
+	/* One may wait in the kernel for another. */
+	for (size_t i = 0; i < CHILDREN; i++)
+		if (is_ours(started[i]))
+			waitpid(started[i], NULL, 0);
 }
 
 void child_finish(struct child *child)

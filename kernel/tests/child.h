@@ -24,6 +24,8 @@ void child_start(struct child *child, void (*run)(int socket, void *argument),
 void child_finish(struct child *child);
 /* SIGKILL, and waits until it is gone. */
 void child_kill(struct child *child);
+/* All that are left of a test that has failed; of none it may be asked how it ended. */
+void children_end(void);
 
 /* This process gets another user and group, for good; those without any rights. */
 #define NOBODY	      65534

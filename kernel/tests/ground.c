@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "child.h"
 #include "modules.h"
 #include "runner.h"
 #include "system.h"
@@ -158,6 +159,8 @@ void ground_restore(void)
 	/* A child that fails comes here too, in the middle of its parent's test. */
 	if (getpid() != owner)
 		return;
+	/* What they have open or mapped would be waited for. */
+	children_end();
 	for (size_t i = 0; i < FUNCTIONS; i++)
 		restore_function(functions[i]);
 	remove_test_modules();

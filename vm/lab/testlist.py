@@ -24,12 +24,10 @@ DEFAULT_TIMEOUT = 60
 # Nowhere, unless asked for: rdma-core's own suite, the tests of traffic once more with
 # the provider, other people's programs on it, and most of what is slow under valgrind, of
 # which a sample is enough; and the packages, and documentation that takes them, and modules
-# that are loaded again and again, which take minutes; one machine of an unusual fabric; chaos,
-# one of whose rounds has been seen to wait for itself (docs/reliability.md).
+# that are loaded again and again, which take minutes; one machine of an unusual fabric.
 LEFT_OUT = ("upstream/*", "provider/*.*", "provider_valgrind/*", "packages/*",
             "documentation/building-*", "documentation/using-*", "faults/attach",
-            "faults/load-*", "faults/unload-*", "dmabuf/topology-switch-translated",
-            "chaos/*", "lab/chaos-run-*")
+            "faults/load-*", "faults/unload-*", "dmabuf/topology-switch-translated")
 KEPT = ("upstream/test_cq.CQTest", "upstream/test_parent_domain.*", "provider/verbs.write-*",
         "provider/verbs.send-*", "provider/perftest.ib_send_bw-bar-on-both",
         "provider/program.rc_pingpong", "provider/program.rc_pingpong-device-memory",
@@ -46,7 +44,7 @@ LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*", "copy/*", "copy_asan/*", "lib_asan/
                       "lib_valgrind/*", "provider_asan/*", "provider_valgrind/*",
                       "provider/costs-*", "style/clang-format", "style/kernel-doc",
                       "documentation/*", "tool/*", "tool_asan/*", "bench/*",
-                      "fuzz/*", "security/*")
+                      "chaos/*", "fuzz/*", "security/*")
 KEPT_ELSEWHERE = ("perftest/ib_write_bw-bar-on-both", "tool/status", "tool/bars*", "tool/mr",
                   "tool/query*", "tool/monitor", "tool/test-bar", "tool/doctor-healthy")
 # On the sanitizer kernel, always: what does not enter the kernel there or finds out nothing
