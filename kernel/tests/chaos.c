@@ -213,15 +213,18 @@ static void *scribble(void *argument)
 static int unmap_and_scribble(struct owned *owned)
 {
 	pthread_t thread;
+	int error;
 
 	other_mapping =
 		bar_mmap(BAR, NULL, OWNED_SIZE + PAGE, PROT_READ | PROT_WRITE,
 			 MAP_SHARED, CHAOS_VICTIMS_AT);
 	if (other_mapping == MAP_FAILED)
 		return errno;
-	if (pthread_create(&thread, NULL, scribble, NULL))
-		return EAGAIN;
-	return owner_unmaps(owned);
+	/* Before, it would be a transfer whose bytes are wrong. */
+	error = owner_unmaps(owned);
+	if (!error && pthread_create(&thread, NULL, scribble, NULL))
+		error = EAGAIN;
+	return error;
 }
 
 static void notices_bytes_that_change(void **state)
