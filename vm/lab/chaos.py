@@ -12,6 +12,7 @@ from lab import run, streams, tree, verdict
 from lab.errors import FAILED, LabError
 from lab.guest import Guest
 from lab.progress import say
+from lab.results import results_file, write_results
 from lab.streams import Lines
 from lab.testlist import GUEST_TESTS
 
@@ -23,10 +24,7 @@ PROGRESS_SECONDS = 10
 
 def chaos(target, rounds, seconds, seed, json_file):
     """Runs so many rounds, or for so many seconds; returns the exit status."""
-    if json_file:
-        # Not only after hours.
-        with open(json_file, "w", encoding="utf-8"):
-            pass
+    results = results_file(json_file)
     if seed is None:
         seed = secrets.randbelow(1 << 32)
     say(f"lab: chaos on {target.name}, seed {seed}")
@@ -51,12 +49,9 @@ def chaos(target, rounds, seconds, seed, json_file):
         say(f"lab: {target.name}: a round failed; again: lab chaos --on {target.name} "
             f"--seed {seed} --rounds {story.rounds + 1}")
         return FAILED
-    results = {"target": target.name, "kernel": tree.get(target).kernel, **story.summary()}
-    print(report(results))
-    if json_file:
-        with open(json_file, "w", encoding="utf-8") as handle:
-            json.dump(results, handle, indent=1)
-            handle.write("\n")
+    figures = {"target": target.name, "kernel": tree.get(target).kernel, **story.summary()}
+    print(report(figures))
+    write_results(results, figures)
     return 0
 
 

@@ -155,7 +155,7 @@ def _shell_command(commands):
 
 def _packages_command(commands):
     parser = _command(commands, "packages", "build the Debian packages and say where they are",
-                      lambda options: packages.show(targets.find(options.on)))
+                      lambda options: packages.show(targets.find_stock(options.on)))
     _target_option(parser)
 
 
@@ -171,7 +171,7 @@ def _bench_command(commands):
 
 
 def _bench(options):
-    chosen = [targets.find(name) for name in options.on or [targets.DEFAULT]]
+    chosen = [targets.find_stock(name) for name in options.on or [targets.DEFAULT]]
     return bench.bench(chosen, options.quick, options.out, options.commit)
 
 

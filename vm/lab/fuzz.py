@@ -13,6 +13,7 @@ from lab import coverage, run, streams, testlist, tree, verdict
 from lab.errors import FAILED
 from lab.guest import Guest
 from lab.progress import say
+from lab.results import results_file, write_results
 
 PROGRAM = f"/{testlist.GUEST_TESTS}/fuzz"
 # Beyond the time for cases: the last of them, and writing down what there is.
@@ -21,6 +22,7 @@ MARGIN_SECONDS = 300
 
 def fuzz(target, duration, seed, cases, json_file):
     """Runs cases from `seed` on; returns the exit status."""
+    results = results_file(json_file)
     seed = secrets.randbits(32) if seed is None else seed
     say(f"lab: {target.name}: fuzzing from seed {seed} for {duration} s")
     made = tree.get(target)
@@ -34,8 +36,7 @@ def fuzz(target, duration, seed, cases, json_file):
         points = (Path(folder) / "coverage").read_text(encoding="utf-8")
         result.update(target=target.name, kernel=made.kernel,
                       coverage=coverage.by_file(made, points))
-    if json_file:
-        Path(json_file).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    write_results(results, result)
     print(summary(result))
     return status
 

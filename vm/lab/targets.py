@@ -128,6 +128,14 @@ TARGETS = (
 DEFAULT = "trixie"
 
 
+def find_stock(name):
+    """One with a kernel of Debian's."""
+    target = find(name)
+    if target.own_kernel:
+        raise UsageError(f"not on '{name}', which has a kernel of the lab's own")
+    return target
+
+
 def find(name):
     for target in TARGETS:
         if target.name == name:

@@ -2,12 +2,11 @@
 """The results of a test run: a line for each as it happens, the closing line, and the
 same for programs as JSON."""
 
-import json
 import sys
 import time
 from dataclasses import asdict, dataclass
 
-from lab.errors import UsageError
+from lab.results import results_file, write_results
 
 PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 _WORDS = {PASSED: "ok  ", FAILED: "FAIL", SKIPPED: "skip"}
@@ -34,11 +33,7 @@ class Report:
     def __init__(self, json_file=None):
         self._start = time.monotonic()
         self._results = []
-        # Whether it can be written must be known before the tests have run.
-        try:
-            self._json = open(json_file, "w", encoding="utf-8") if json_file else None
-        except OSError as error:
-            raise UsageError(f"--json {json_file}: {error.strerror}") from error
+        self._json = results_file(json_file)
 
     def add(self, result):
         self._results.append(result)
@@ -58,11 +53,8 @@ class Report:
             closing += f", {counts[SKIPPED]} skipped"
         self._repeat_failures()
         print(closing, flush=True)
-        if self._json:
-            with self._json as handle:
-                json.dump({**counts, "seconds": round(self._elapsed(), 1),
-                           "tests": [asdict(result) for result in self._results]},
-                          handle, indent=2)
+        write_results(self._json, {**counts, "seconds": round(self._elapsed(), 1),
+                                   "tests": [asdict(result) for result in self._results]})
         return 1 if counts[FAILED] else 0
 
     def _repeat_failures(self):
