@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "child.h"
+#include "exported.h"
 #include "modules.h"
 #include "peer.h"
 #include "plain.h"
@@ -22,6 +23,7 @@
 #include "runner.h"
 #include "stuck.h"
 #include "system.h"
+#include "uverbs.h"
 
 #define SECOND	       "rxe1"
 #define SECOND_NETDEV  "dummy1"
@@ -115,27 +117,58 @@ struct deletion {
 	int deregistration; /* errno */
 };
 
+/* A region over what, and whether it was registered by a dma-buf. */
+struct holding {
+	enum memory_kind kind;
+	bool by_dmabuf;
+};
+
+/* The scene's memory once more, with the same addresses. */
+static void register_dmabuf_of(struct scene *scene, struct raw_mr *mr)
+{
+	int fd = must_export(scene->bar.bytes, WINDOW);
+	int error = uverbs_register_dmabuf(scene->pair.device.pd, fd, 0, WINDOW,
+					   (uintptr_t)scene->bar.bytes,
+					   ACCESS_ALL, mr);
+
+	if (error)
+		fail_msg("registering a dma-buf: %s", strerror(error));
+	close(fd);
+	assert_int_equal(ibv_dereg_mr(scene->bar.mr), 0);
+}
+
+static enum ibv_wc_status write_by_peer(struct scene *scene, uint32_t rkey)
+{
+	return try_transfer(&scene->pair.near,
+			    &(struct transfer){
+				    .opcode = IBV_WR_RDMA_WRITE,
+				    .local = scene->host.bytes,
+				    .lkey = scene->host.mr->lkey,
+				    .length = 1000,
+				    .remote = (uintptr_t)scene->bar.bytes,
+				    .rkey = rkey,
+			    });
+}
+
 static void hold_region(int socket, void *argument)
 {
-	enum memory_kind kind = *(const enum memory_kind *)argument;
+	const struct holding *holding = argument;
 	struct deletion seen = { 0 };
+	struct raw_mr mr = { 0 };
 	struct scene scene;
 
 	use_device(SECOND);
-	scene_open(&scene, kind);
+	scene_open(&scene, holding->kind);
 	assert_reachable(&scene);
+	mr.rkey = scene.bar.mr->rkey;
+	if (holding->by_dmabuf)
+		register_dmabuf_of(&scene, &mr);
+	assert_status(write_by_peer(&scene, mr.rkey), IBV_WC_SUCCESS);
 	meet(socket); /* registered */
 	meet(socket); /* the deletion has begun */
-	seen.use = try_transfer(&scene.pair.near,
-				&(struct transfer){
-					.opcode = IBV_WR_RDMA_WRITE,
-					.local = scene.host.bytes,
-					.lkey = scene.host.mr->lkey,
-					.length = 1000,
-					.remote = (uintptr_t)scene.bar.bytes,
-					.rkey = scene.bar.mr->rkey,
-				});
-	seen.deregistration = ibv_dereg_mr(scene.bar.mr);
+	seen.use = write_by_peer(&scene, mr.rkey);
+	seen.deregistration = holding->by_dmabuf ? uverbs_try_deregister(&mr)
+						 : ibv_dereg_mr(scene.bar.mr);
 	send_message(socket, &seen, sizeof(seen));
 	meet(socket); /* all has been looked at; the exit closes the file */
 }
@@ -153,7 +186,7 @@ static bool has_ended(pid_t pid, int tenths)
 	return info.si_pid != 0;
 }
 
-static struct deletion delete_under(enum memory_kind kind)
+static struct deletion delete_under(struct holding holding)
 {
 	struct deletion seen;
 	struct child child;
@@ -162,9 +195,9 @@ static struct deletion delete_under(enum memory_kind kind)
 	int status;
 
 	soft_roce_add(SECOND, SECOND_NETDEV, SECOND_ADDRESS);
-	child_start(&child, hold_region, &kind);
+	child_start(&child, hold_region, &holding);
 	meet(child.socket);
-	assert_int_equal(ranges_of(child.pid, "live"), kind != HOST);
+	assert_int_equal(mrs_of(child.pid, "live"), holding.kind != HOST);
 	deleter = fork();
 	assert_true(deleter >= 0);
 	if (!deleter) {
@@ -173,7 +206,7 @@ static struct deletion delete_under(enum memory_kind kind)
 	}
 	waited = !has_ended(deleter, 80);
 	/* Revoked, or, where the kernel takes all from the process, gone. */
-	assert_int_equal(ranges_of(child.pid, "live"), 0);
+	assert_int_equal(mrs_of(child.pid, "live"), 0);
 	meet(child.socket);
 	receive_message(child.socket, &seen, sizeof(seen));
 	seen.waited = waited && !has_ended(deleter, 10);
@@ -188,13 +221,12 @@ static struct deletion delete_under(enum memory_kind kind)
 	return seen;
 }
 
-static void deleted_under_region(void **state)
+static void compare_deletions(struct holding holding)
 {
 	int before = module_references(VERBS_MODULE);
-	struct deletion host = delete_under(HOST);
-	struct deletion device = delete_under(BAR);
+	struct deletion host = delete_under((struct holding){ HOST, false });
+	struct deletion device = delete_under(holding);
 
-	(void)state;
 	print_message("waits for the close: %d; deregistration: %d\n",
 		      host.waited, host.deregistration);
 	assert_int_equal(device.waited, host.waited);
@@ -208,6 +240,18 @@ static void deleted_under_region(void **state)
 	works_on("rxe0");
 	modules_unload();
 	modules_load();
+}
+
+static void deleted_under_region(void **state)
+{
+	(void)state;
+	compare_deletions((struct holding){ BAR, false });
+}
+
+static void deleted_under_dmabuf(void **state)
+{
+	(void)state;
+	compare_deletions((struct holding){ BAR, true });
 }
 
 static void without_address(void **state)
@@ -342,6 +386,7 @@ static const struct test tests[] = {
 	TEST("attach/device-deleted-after-modules", deleted_without_modules),
 	TEST("attach/several-devices", several_devices),
 	TEST("attach/device-deleted-under-region", deleted_under_region),
+	TEST("attach/device-deleted-under-dmabuf", deleted_under_dmabuf),
 	TEST("attach/device-without-address", without_address),
 	TEST_WITHIN(240, "attach/unload-under-host-registration",
 		    unload_under_registration),

@@ -143,13 +143,13 @@ void rdma_netns_mode(const char *mode)
 	fail_msg("RDMA's network namespaces do not become %s", mode);
 }
 
-int ranges_of(pid_t pid, const char *state)
+static int count_ranges(pid_t pid, const char *importer, const char *state)
 {
 	char *text = read_file("/sys/kernel/debug/p2pmr/ranges");
-	char process[32], wanted[32];
+	char process[64], wanted[32];
 	int count = 0;
 
-	snprintf(process, sizeof(process), "pid=%d ", pid);
+	snprintf(process, sizeof(process), "pid=%d importer=%s", pid, importer);
 	snprintf(wanted, sizeof(wanted), " state=%s ", state ? state : "");
 	for (char *line = strtok(text, "\n"); line; line = strtok(NULL, "\n"))
 		if (!strncmp(line, process, strlen(process)) &&
@@ -157,4 +157,14 @@ int ranges_of(pid_t pid, const char *state)
 			count++;
 	free(text);
 	return count;
+}
+
+int ranges_of(pid_t pid, const char *state)
+{
+	return count_ranges(pid, "", state);
+}
+
+int mrs_of(pid_t pid, const char *state)
+{
+	return count_ranges(pid, "p2pmr_verbs ", state);
 }

@@ -44,5 +44,7 @@ void rdma_netns_mode(const char *mode);
 
 /* How many ranges of a process debugfs lists, and how many in a state. */
 int ranges_of(pid_t pid, const char *state);
+/* Of them those of MRs. */
+int mrs_of(pid_t pid, const char *state);
 
 #endif

@@ -25,6 +25,8 @@ struct raw_mr {
 int uverbs_register(struct ibv_pd *pd, void *address, size_t length, int access,
 		    const void *request, size_t request_size, void *answer,
 		    size_t answer_size, struct raw_mr *mr);
+/* 0, or the kernel's errno. */
+int uverbs_try_deregister(struct raw_mr *mr);
 void uverbs_deregister(struct raw_mr *mr);
 
 /* A part of a dma-buf, by the call that stock libraries do not make for soft-RoCE. */
