@@ -42,6 +42,7 @@ int p2pmr_ring_map(struct p2pmr_ring *ring, int cmd_fd,
 		.end = shared->data + ((size_t)shared->index_mask + 1) * stride,
 		.mask = shared->index_mask,
 		.stride = stride,
+		.shift = shared->log2_elem_size,
 		.index = side == P2PMR_FILLS ? shared->producer_index
 					     : shared->consumer_index,
 		.others = side == P2PMR_FILLS ? shared->consumer_index

@@ -20,7 +20,8 @@ struct p2pmr_ring {
 	uint32_t mask;
 	uint32_t index;	 /* of this side: the next one to fill or to take */
 	uint32_t others; /* of the kernel's side, when last looked at */
-	size_t stride;	 /* an element's size */
+	size_t stride;	 /* an element's size, a power of two */
+	uint32_t shift;	 /* of which it is this one */
 	struct rxe_queue_buf *shared;
 	size_t size; /* of the mapping; 0 if there is none */
 };
@@ -53,13 +54,12 @@ static inline void *p2pmr_ring_element(const struct p2pmr_ring *ring,
 	return ring->data + index * ring->stride;
 }
 
-/* A stride is a power of two. */
 static inline uint32_t p2pmr_ring_index(const struct p2pmr_ring *ring,
 					const void *element)
 {
 	size_t offset = (const uint8_t *)element - ring->data;
 
-	return offset >> __builtin_ctzl(ring->stride);
+	return offset >> ring->shift;
 }
 
 static inline uint32_t p2pmr_ring_next(const struct p2pmr_ring *ring,
