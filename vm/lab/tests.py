@@ -69,7 +69,7 @@ def _print_list(chosen_targets, complete, everything, patterns):
 def _run_on_host(target, test):
     """Runs a test of the lab itself; it finds the lab and the target in variables."""
     environment = {**os.environ, "P2PMR_LAB": str(build.SOURCE / "lab"),
-                   "P2PMR_TARGET": target.name}
+                   "P2PMR_TARGET": target.name, "P2PMR_SLOWNESS": str(target.slowness)}
     # The user's file is behind the BAR of one guest; these tests start several.
     environment.pop("P2PMR_BAR_FILE", None)
     start = time.monotonic()

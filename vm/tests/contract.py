@@ -12,6 +12,8 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 LAB = str(CHECKOUT / "lab")
 TARGET = os.environ.get("P2PMR_TARGET", "trixie")
+# By which the lab multiplies a test's own timeout on this target.
+SLOWNESS = int(os.environ.get("P2PMR_SLOWNESS", "1"))
 # How long a test may take that runs a guest, beside what its command takes: a build, a
 # boot and an end on a busy machine. The lab itself gives up earlier.
 GUEST_SECONDS = 300
