@@ -30,6 +30,7 @@ static const struct {
 	{ "p2pmr", "allow_pinned" },
 	{ "p2pmr", "user_max_ranges" },
 	{ "p2pmr", "user_max_mib" },
+	{ "p2pmr_verbs", "store" },
 	{ "p2pmr_bar", "allow_registers" },
 };
 #define PARAMETERS (sizeof(parameters) / sizeof(parameters[0]))
