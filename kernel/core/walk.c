@@ -175,8 +175,9 @@ static int complain(struct p2pmr_piece *piece, const char *what)
 }
 
 /*
- * Inside a BAR that the kernel has placed and in which nothing else is: then no RAM
- * is there, and the machine's whole list of resources need not be searched.
+ * Inside a memory BAR that the kernel has placed and in which nothing else is: then no
+ * RAM is there, and the machine's whole list of resources need not be searched. Which
+ * BAR it is says the exporter, and it may be one of ports.
  */
 static bool in_plain_bar(const struct p2pmr_mapping *map, phys_addr_t addr,
 			 u64 len)
@@ -187,7 +188,8 @@ static bool in_plain_bar(const struct p2pmr_mapping *map, phys_addr_t addr,
 	    map->bar >= PCI_STD_NUM_BARS)
 		return false;
 	res = &to_pci_dev(map->dev)->resource[map->bar];
-	return READ_ONCE(res->parent) && !READ_ONCE(res->child) &&
+	return resource_type(res) == IORESOURCE_MEM &&
+	       READ_ONCE(res->parent) && !READ_ONCE(res->child) &&
 	       addr >= res->start && addr + len - 1 <= res->end;
 }
 

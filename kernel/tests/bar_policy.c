@@ -99,30 +99,18 @@ static void judged_by_policy(void **state)
 	asker_close(&a);
 }
 
-/* The address of some function with I/O ports, and which BAR they are. */
-static void find_ports(char address[32], unsigned int *number)
-{
-	FILE *pipe = popen("cd /sys/bus/pci/devices && awk "
-			   "'FNR <= 6 && $3 ~ /1[0-9a-f][0-9a-f]$/ "
-			   "{ print FILENAME, FNR - 1; exit }' */resource",
-			   "r");
-
-	assert_non_null(pipe);
-	assert_int_equal(fscanf(pipe, "%12s/resource %u", address, number), 2);
-	assert_int_equal(pclose(pipe), 0);
-}
-
 static void no_memory_there(void **state)
 {
 	struct p2pmr_ioc_bar bar;
 	unsigned int number;
+	uint64_t first;
 	char address[32];
 
 	(void)state;
 	/* The second half of what BAR 2 takes, and what the function lacks. */
 	assert_judged(MEMORY_BAR + 1, ENXIO, P2PMR_BAR_NOT_THERE);
 	assert_judged(ABSENT_BAR, ENXIO, P2PMR_BAR_NOT_THERE);
-	find_ports(address, &number);
+	pci_ports(address, &number, &first);
 	assert_int_equal(ask_bar(&bar, address, number), 0);
 	assert_int_equal(bar.error, ENXIO);
 	assert_int_equal(bar.reason, P2PMR_BAR_NOT_MEMORY);

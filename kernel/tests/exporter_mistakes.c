@@ -23,6 +23,8 @@
 #define NOWHERE	    (-PAGE) /* as an address: the last page there could be */
 #define RAM	    (-2 * PAGE)
 #define RAM_AT	    0x100000 /* on every machine that ever was a PC */
+#define MEMORY_BAR  2
+#define PORTS	    4 /* no function has fewer */
 #define KADDR	    0xffff888000000000ul
 
 struct extent {
@@ -160,6 +162,60 @@ static void each_is_refused(void **state)
 	exporter_unload();
 }
 
+static void answer_bytes(uint64_t first)
+{
+	exporter_do("answer 0 0 %lx %x 0\n", first, PORTS);
+}
+
+/*
+ * RAM is found also where the exporter calls it a BAR: one that is elsewhere, or one
+ * of ports, whose numbers are not addresses of memory.
+ */
+static void no_bar_hides_ram(void **state)
+{
+	struct trial {
+		char address[32];
+		unsigned int bar;
+		uint64_t first;
+		int expected;
+	} trials[3] = {
+		{ .bar = MEMORY_BAR, .first = RAM_AT, .expected = EIO },
+		{ .expected = EIO },
+		{ .bar = MEMORY_BAR, .expected = 0 },
+	};
+	struct device device;
+	uint64_t last;
+	void *bytes;
+
+	(void)state;
+	pci_address(BAR, trials[0].address);
+	pci_ports(trials[1].address, &trials[1].bar, &trials[1].first);
+	pci_address(BAR, trials[2].address);
+	physical_range(BAR, &trials[2].first, &last);
+	exporter_load("");
+	device_open(&device);
+	bytes = exporter_map(0);
+	for (size_t i = 0; i < ARRAY_SIZE(trials); i++) {
+		const struct trial *t = &trials[i];
+		struct ibv_mr *mr;
+		int error;
+
+		print_message("%#lx in BAR %u of %s\n", t->first, t->bar,
+			      t->address);
+		exporter_do("claim %s %u\n", t->address, t->bar);
+		answer_bytes(t->first);
+		mr = ibv_reg_mr(device.pd, bytes + t->first % PAGE, PORTS,
+				ACCESS_ALL);
+		error = mr ? 0 : errno;
+		if (mr)
+			assert_int_equal(ibv_dereg_mr(mr), 0);
+		assert_int_equal(error, t->expected);
+	}
+	assert_int_equal(munmap(bytes, WINDOW), 0);
+	device_close(&device);
+	exporter_unload();
+}
+
 /* Nothing of the core's own is in what the exporter fills, so it cannot hurt. */
 static void answer_cleared_afterwards(void **state)
 {
@@ -186,6 +242,7 @@ static void answer_cleared_afterwards(void **state)
 
 static const struct test tests[] = {
 	TEST("exporter/mistakes-refused", each_is_refused),
+	TEST("exporter/no-bar-hides-ram", no_bar_hides_ram),
 	TEST("exporter/answer-cleared-afterwards", answer_cleared_afterwards),
 };
 

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +71,22 @@ void pci_address(enum memory_kind kind, char address[32])
 	while (start[-1] != '/')
 		start--;
 	snprintf(address, 32, "%.*s", (int)(end - start), start);
+}
+
+void pci_ports(char address[32], unsigned int *bar, uint64_t *first)
+{
+	FILE *pipe = popen(
+		"cd /sys/bus/pci/devices && awk "
+		"'FNR <= 6 && $1 ~ /^0x0+[1-9a-f][0-9a-f][0-9a-f][0-9a-f]$/ && "
+		"$3 ~ /1[0-9a-f][0-9a-f]$/ "
+		"{ print FILENAME, FNR - 1, $1; exit }' */resource",
+		"r");
+
+	assert_non_null(pipe);
+	assert_int_equal(fscanf(pipe, "%12s/resource %u %" SCNx64, address, bar,
+				first),
+			 3);
+	assert_int_equal(pclose(pipe), 0);
 }
 
 void pci_bind(enum memory_kind kind, const char *driver)

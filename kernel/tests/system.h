@@ -8,6 +8,7 @@
 #define P2PMR_TESTS_SYSTEM_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "bar.h"
@@ -24,6 +25,8 @@ char *read_file(const char *path);
 void pci_file(enum memory_kind kind, const char *name, char path[PATH_SIZE]);
 /* "0000:02:00.0" */
 void pci_address(enum memory_kind kind, char address[32]);
+/* Of some function with I/O ports from 0x1000 on: which BAR they are, and where. */
+void pci_ports(char address[32], unsigned int *bar, uint64_t *first);
 /* Binds the function to a driver that is loaded; "" leaves it without one. */
 void pci_bind(enum memory_kind kind, const char *driver);
 

@@ -12,6 +12,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/p2pmr.h>
+#include <linux/pci.h>
 #include <linux/sched.h>
 #include <linux/uaccess.h>
 
@@ -57,6 +58,8 @@ static struct {
 } answer;
 
 static DEFINE_MUTEX(lock); /* what follows, and the answer */
+static struct pci_dev *claimed; /* whose BAR it says that the memory is, or NULL */
+static unsigned int claimed_bar;
 static unsigned long taken_start, taken_end;
 static unsigned int users;
 static bool holding;
@@ -99,6 +102,10 @@ static int exporter_p2p_map(const struct p2pmr_request *req,
 	mutex_lock(&lock);
 	map->bar = -1;
 	map->prot = req->vma->vm_page_prot;
+	if (claimed) {
+		map->dev = get_device(&claimed->dev);
+		map->bar = claimed_bar;
+	}
 	if (offset < taken_end && taken_start < offset + len)
 		ret = -ENODEV;
 	else if (answer.told)
@@ -166,6 +173,25 @@ static int learn_answer(const char *line)
 	return answer.told ? 0 : -EINVAL;
 }
 
+/* "ADDRESS BAR" */
+static int claim(const char *line)
+{
+	unsigned int domain, bus, slot, function, bar;
+	struct pci_dev *pdev;
+
+	if (sscanf(line, "%x:%x:%x.%x %u", &domain, &bus, &slot, &function, &bar) != 5)
+		return -EINVAL;
+	pdev = pci_get_domain_bus_and_slot(domain, bus, PCI_DEVFN(slot, function));
+	if (!pdev)
+		return -ENODEV;
+	mutex_lock(&lock);
+	pci_dev_put(claimed);
+	claimed = pdev;
+	claimed_bar = bar;
+	mutex_unlock(&lock);
+	return 0;
+}
+
 static int take_back(unsigned long offset, unsigned long len)
 {
 	mutex_lock(&lock);
@@ -177,7 +203,7 @@ static int take_back(unsigned long offset, unsigned long len)
 
 /*
  * "take OFFSET LENGTH", "give" all back, "hold" the next one, "release" it, "answer"
- * as told, "truth" again.
+ * as told, "truth" again, "claim" the memory to be a function's BAR.
  */
 static ssize_t exporter_write(struct file *file, const char __user *from,
 			      size_t count, loff_t *pos)
@@ -196,6 +222,8 @@ static ssize_t exporter_write(struct file *file, const char __user *from,
 		ret = take_back(offset, len);
 	} else if (!strncmp(line, "answer ", 7)) {
 		ret = learn_answer(line + 7);
+	} else if (!strncmp(line, "claim ", 6)) {
+		ret = claim(line + 6);
 	} else if (sysfs_streq(line, "truth")) {
 		mutex_lock(&lock);
 		answer.told = false;
@@ -270,6 +298,7 @@ static void __exit exporter_exit(void)
 {
 	misc_deregister(&exporter_device);
 	p2pmr_unregister_exporter(&exporter);
+	pci_dev_put(claimed);
 }
 
 module_init(exporter_init);
