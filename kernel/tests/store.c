@@ -9,7 +9,9 @@
 #include "bar.h"
 #include "endpoint.h"
 #include "runner.h"
+#include "system.h"
 
+#define STORE_SIZE "/sys/module/p2pmr_verbs/parameters/store"
 /* A store has 32. */
 #define REGIONS 100
 #define LARGEST (17 * PAGE)
@@ -134,9 +136,34 @@ static void rights_in_turn(void **state)
 	tear_down(&f);
 }
 
+/* No more than there is room for, and changed while there are MRs in it. */
+static void of_any_size(void **state)
+{
+	static const char *const store[] = { "0",  "1",		 "7",
+					     "33", "4294967295", "32" };
+	struct ibv_mr *mrs[REGIONS];
+	struct fixture f;
+
+	(void)state;
+	set_up(&f);
+	for (unsigned int i = 0; i < ARRAY_SIZE(store); i++) {
+		write_file(STORE_SIZE, store[i]);
+		for (unsigned int j = 0; j < REGIONS; j++)
+			mrs[j] = must_register(f.pair.device.pd,
+					       f.bar.bytes + offset_of(j), PAGE,
+					       ACCESS_ALL);
+		write_whole(&f, mrs[REGIONS - 1], REGIONS - 1);
+		assert_bytes(f.bar.bytes, f.expected, f.bar.size, "BAR");
+		for (unsigned int j = 0; j < REGIONS; j++)
+			assert_int_equal(ibv_dereg_mr(mrs[j]), 0);
+	}
+	tear_down(&f);
+}
+
 static const struct test tests[] = {
 	TEST("verbs/mr-more-than-in-store", more_than_in_store),
 	TEST("verbs/mr-rights-in-turn", rights_in_turn),
+	TEST("verbs/mr-store-of-any-size", of_any_size),
 };
 
 int main(int argc, char **argv)

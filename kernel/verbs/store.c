@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Small driver MRs in store, made before they are needed. From 6.4 on they have
+ * Small driver MRs in store, made before they are needed. After 6.1 they have
  * been through REG_MR, too: the driver executes that in a kernel thread, and who
  * registers would wait for two switches of context, which many MRs at a time
  * share.
@@ -8,7 +8,7 @@
  * Such an MR is valid, but in the helper's PD, where no user reaches it, of no
  * length and without rights. Whoever takes it maps it, writes iova and length
  * into the public ib_mr, and has the driver's rereg_user_mr give it its rights.
- * Up to 6.3 the driver has no such operation, and REG_MR is for who takes the MR.
+ * The driver of 6.1 has no such operation, and REG_MR is for who takes the MR.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -26,6 +26,7 @@ MODULE_PARM_DESC(store,
 /* What is missing is made at once if it is half of all, else when it is quiet. */
 #define QUIET HZ
 
+/* May be another one at the next call. */
 static unsigned int limit(void)
 {
 	return min_t(unsigned int, READ_ONCE(store_size), P2PMR_STORE_SIZE);
@@ -57,11 +58,11 @@ static void drop(struct p2pmr_ibdev *dev, struct ib_mr *mr)
 
 static unsigned int missing(struct p2pmr_store *store)
 {
-	unsigned int n = 0;
+	unsigned int max = limit(), n = 0;
 
 	spin_lock(&store->lock);
-	if (store->open && store->count < limit())
-		n = limit() - store->count;
+	if (store->open && store->count < max)
+		n = max - store->count;
 	spin_unlock(&store->lock);
 	return n;
 }
@@ -117,6 +118,7 @@ bool p2pmr_store_is_valid(const struct p2pmr_ibdev *dev)
 struct ib_mr *p2pmr_store_take(struct p2pmr_ibdev *dev, u64 pages)
 {
 	struct p2pmr_store *store = &dev->store;
+	unsigned int max = limit();
 	struct ib_mr *mr = NULL;
 	bool some, many;
 
@@ -125,8 +127,8 @@ struct ib_mr *p2pmr_store_take(struct p2pmr_ibdev *dev, u64 pages)
 	spin_lock(&store->lock);
 	if (store->count)
 		mr = store->mrs[--store->count];
-	some = store->open && store->count < limit();
-	many = some && store->count <= limit() / 2;
+	some = store->open && store->count < max;
+	many = some && store->count <= max / 2;
 	spin_unlock(&store->lock);
 	if (many)
 		mod_delayed_work(p2pmr_verbs_wq, &store->fill, 0);
