@@ -141,8 +141,6 @@ static int make_valid(struct p2pmr_ibdev *dev, struct ib_mr *mr,
 
 	if (ret)
 		return ret;
-	/* soft-RoCE, which ignores the optional flags, knows none of them here. */
-	access &= ~IB_ACCESS_OPTIONAL;
 	same = dev->orig.rereg_user_mr(mr, IB_MR_REREG_ACCESS, 0, 0, 0, access,
 				       mr->pd, NULL);
 	return PTR_ERR_OR_ZERO(same);
