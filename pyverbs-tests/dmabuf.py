@@ -62,10 +62,13 @@ class Udmabuf:
 
 
 class ExportedBar:
-    """The beginning of a BAR."""
+    """The beginning of a BAR: of the first one, and of the second while that is in use."""
+
+    used = set()
 
     def __init__(self, length):
-        self.bar = Bar(length)
+        self.bar = Bar(length, index=min({0, 1} - self.used))
+        self.used.add(self.bar.index)
         self.read, self.write = self.bar.read, lambda data, offset: self.bar.write(data, offset)
         control = os.open("/dev/p2pmr", os.O_RDWR)
         try:
@@ -81,6 +84,7 @@ class ExportedBar:
     def close(self):
         os.close(self.fd)
         self.bar.unmap()
+        self.used.remove(self.bar.index)
 
 
 def make(length):

@@ -121,6 +121,8 @@ class DmaBufTrafficTest(BarTestCase):
         super().setUp()
         self.connect(DmaBufRC, {"memory": DmaBufMemory(LENGTH)},
                      {"memory": DmaBufMemory(LENGTH)}, msg_size=3000)
+        for player in (self.client, self.server):
+            self.addCleanup(player.memory.buffer.close)
 
     def test_dmabuf_send_and_receive(self):
         u.traffic(**self.traffic_args)
@@ -129,4 +131,6 @@ class DmaBufTrafficTest(BarTestCase):
         u.rdma_traffic(**self.traffic_args, send_op=e.IBV_WR_RDMA_WRITE)
 
     def test_dmabuf_rdma_read(self):
+        # Which the suite of 44 leaves to the test.
+        self.server.mem_write("s" * self.server.msg_size, self.server.msg_size)
         u.rdma_traffic(**self.traffic_args, send_op=e.IBV_WR_RDMA_READ)
