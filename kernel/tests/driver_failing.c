@@ -144,10 +144,11 @@ static bool fails_soon(int function)
 static void filling_fails(void **state)
 {
 	const struct step *step = *state;
-	struct ibv_mr *mrs[2 * STORE];
+	struct ibv_mr *mrs[2 * STORE], *first;
 	struct scene scene;
 
 	scene_open(&scene, BAR);
+	first = scene.bar.mr;
 	test_module_load(MODULE, "functions=%s errors=%d times=1",
 			 step->function, step->error);
 	mrs[0] = ibv_reg_mr(scene.pair.device.pd, scene.bar.bytes, PAGE,
@@ -158,12 +159,15 @@ static void filling_fails(void **state)
 	else
 		assert_int_equal(errno, step->expected);
 	assert_true(fails_soon(0));
-	for (int i = 0; i < 2 * STORE; i++)
+	for (int i = 0; i < 2 * STORE; i++) {
 		mrs[i] = must_register(scene.pair.device.pd, scene.bar.bytes,
-				       PAGE, ACCESS_ALL);
+				       WINDOW, ACCESS_ALL);
+		scene.bar.mr = mrs[i];
+		assert_reachable(&scene);
+	}
+	scene.bar.mr = first;
 	for (int i = 0; i < 2 * STORE; i++)
 		assert_int_equal(ibv_dereg_mr(mrs[i]), 0);
-	assert_reachable(&scene);
 	assert_true(module_try_remove(MODULE));
 	memory_release(&scene.bar);
 	scene_close(&scene);
