@@ -55,7 +55,8 @@ const char *p2pmr_counter_name(enum p2pmr_counter counter)
  *
  * One rate-limited line in the kernel log, a trace event, an event for those who
  * watch, and a count; none of them for a query, which asks for nothing that
- * could be refused. To be called in the context of the process that asked.
+ * could be refused. To be called in the context of the process that asked, whose
+ * name in the log is escaped: it can be anything.
  *
  * Return: @error.
  */
@@ -63,7 +64,7 @@ int p2pmr_refuse(const struct p2pmr_range_ops *importer, int error,
 		 const char *fmt, ...)
 {
 	struct va_format vaf = { .fmt = fmt };
-	char instance[P2PMR_INSTANCE_NAME] = "";
+	char instance[P2PMR_INSTANCE_NAME] = "", comm[TASK_COMM_LEN];
 	va_list args;
 
 	if (importer == &p2pmr_query_ops)
@@ -74,9 +75,11 @@ int p2pmr_refuse(const struct p2pmr_range_ops *importer, int error,
 	p2pmr_count(P2PMR_COUNT_REFUSED);
 	trace_p2pmr_refuse(task_pid_nr(current), importer->name, &vaf);
 	p2pmr_watch_refusal(importer, error, &vaf);
-	pr_notice_ratelimited("%s: refused for %s[%d]: %pV\n",
+	strscpy(comm, current->comm, sizeof(comm));
+	pr_notice_ratelimited("%s: refused for %*pE[%d]: %pV\n",
 			      *instance ? instance : importer->name,
-			      current->comm, task_pid_nr(current), &vaf);
+			      (int)strlen(comm), comm, task_pid_nr(current),
+			      &vaf);
 	va_end(args);
 	return error;
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,11 +20,14 @@
 #include "watch.h"
 
 /* How a refusal of this process's begins. */
+static void refused_as(const char *name, char text[64])
+{
+	snprintf(text, 64, "refused for %s[%d]: ", name, getpid());
+}
+
 static void refused_process(char text[64])
 {
-	snprintf(text, 64,
-		 "refused for %s[%d]: ", program_invocation_short_name,
-		 getpid());
+	refused_as(program_invocation_short_name, text);
 }
 
 /* What other tests had refused may have used up what the log takes. */
@@ -66,6 +70,36 @@ static void one_line_for_a_refusal(void **state)
 	device_close(&device);
 }
 
+/*
+ * A process can give itself a name that looks like the end of the line and the
+ * beginning of another. /dev/kmsg escapes what it is given, also a backslash: so
+ * it tells whether the kernel's log, and with it a console, has a newline or not.
+ */
+static void name_stays_in_its_line(void **state)
+{
+	char escaped[64], line[LOG_LINE] = "";
+	struct device device;
+	uint8_t *bytes;
+	int log;
+
+	(void)state;
+	sleep(LOG_INTERVAL + 1);
+	device_open(&device);
+	bytes = bar_mmap(BAR, NULL, PAGE, PROT_READ, MAP_SHARED, 0);
+	assert_true(bytes != MAP_FAILED);
+	assert_int_equal(prctl(PR_SET_NAME, "a\n\033[2Jb\177c"), 0);
+	log = log_open();
+	assert_null(ibv_reg_mr(device.pd, bytes, PAGE, ACCESS_ALL));
+	assert_int_equal(errno, EACCES);
+	refused_as("a\\x5cn\\x5ce[2Jb\\x5c177c", escaped);
+	assert_int_equal(log_count(log, "refused for a", line), 1);
+	if (!strstr(line, escaped))
+		fail_msg("no \"%s\" in \"%s\"", escaped, line);
+	close(log);
+	assert_int_equal(munmap(bytes, PAGE), 0);
+	device_close(&device);
+}
+
 #define MANY 1000
 
 static void many_refusals(void **state)
@@ -105,6 +139,7 @@ static void many_refusals(void **state)
 
 static const struct test tests[] = {
 	TEST("seen/one-log-line-for-a-refusal", one_line_for_a_refusal),
+	TEST("seen/name-stays-in-its-log-line", name_stays_in_its_line),
 	TEST("seen/many-refusals-few-log-lines", many_refusals),
 };
 
