@@ -8,6 +8,7 @@
 
 #include <linux/hashtable.h>
 #include <linux/io.h>
+#include <linux/jhash.h>
 #include <linux/slab.h>
 #include <linux/vmalloc.h>
 
@@ -37,6 +38,13 @@ struct p2pmr_window {
 static DEFINE_HASHTABLE(windows, 12);
 static DEFINE_SPINLOCK(windows_lock); /* the table, and users */
 
+/* All that tells windows apart: there may be many at one address. */
+static u32 key(phys_addr_t addr, u64 len, pgprot_t prot)
+{
+	return jhash_3words(PHYS_PFN(addr), len >> PAGE_SHIFT,
+			    p2pmr_cache_bits(prot), 0);
+}
+
 /* One that reserves the cache attributes, unless they are @reserved. */
 static struct p2pmr_window *find(phys_addr_t addr, u64 len, pgprot_t prot,
 				 bool reserved)
@@ -44,7 +52,7 @@ static struct p2pmr_window *find(phys_addr_t addr, u64 len, pgprot_t prot,
 	struct p2pmr_window *window;
 
 	lockdep_assert_held(&windows_lock);
-	hash_for_each_possible(windows, window, link, addr)
+	hash_for_each_possible(windows, window, link, key(addr, len, prot))
 		if (window->addr == addr && window->len == len &&
 		    (reserved || !window->few) &&
 		    pgprot_val(window->prot) == pgprot_val(prot))
@@ -75,7 +83,7 @@ static struct p2pmr_window *make(phys_addr_t addr, u64 len, pgprot_t prot,
 	}
 	/* If another one has been made meanwhile, both do. */
 	spin_lock(&windows_lock);
-	hash_add(windows, &window->link, addr);
+	hash_add(windows, &window->link, key(addr, len, prot));
 	spin_unlock(&windows_lock);
 	return window;
 }
