@@ -4,7 +4,6 @@
  * come and go while the devices are used.
  */
 #include <errno.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +20,6 @@
 #include "plain.h"
 #include "revoked.h"
 #include "runner.h"
-#include "stuck.h"
 #include "system.h"
 #include "uverbs.h"
 
@@ -173,19 +171,6 @@ static void hold_region(int socket, void *argument)
 	meet(socket); /* all has been looked at; the exit closes the file */
 }
 
-static bool has_ended(pid_t pid, int tenths)
-{
-	siginfo_t info = { 0 };
-
-	for (int i = 0; i < tenths && !info.si_pid; i++) {
-		usleep(100 * 1000);
-		assert_int_equal(waitid(P_PID, pid, &info,
-					WEXITED | WNOHANG | WNOWAIT),
-				 0);
-	}
-	return info.si_pid != 0;
-}
-
 static struct deletion delete_under(struct holding holding)
 {
 	struct deletion seen;
@@ -198,18 +183,13 @@ static struct deletion delete_under(struct holding holding)
 	child_start(&child, hold_region, &holding);
 	meet(child.socket);
 	assert_int_equal(mrs_of(child.pid, "live"), holding.kind != HOST);
-	deleter = fork();
-	assert_true(deleter >= 0);
-	if (!deleter) {
-		execlp("rdma", "rdma", "link", "delete", SECOND, NULL);
-		_exit(127);
-	}
-	waited = !has_ended(deleter, 80);
+	deleter = soft_roce_start_deleting(SECOND);
+	waited = !process_ends(deleter, 80);
 	/* Revoked, or, where the kernel takes all from the process, gone. */
 	assert_int_equal(mrs_of(child.pid, "live"), 0);
 	meet(child.socket);
 	receive_message(child.socket, &seen, sizeof(seen));
-	seen.waited = waited && !has_ended(deleter, 10);
+	seen.waited = waited && !process_ends(deleter, 10);
 	assert_int_equal(seen.waited, waited);
 	meet(child.socket);
 	child_finish(&child);
@@ -318,68 +298,7 @@ static void unload_under_registration(void **state)
 	works_on("rxe0");
 }
 
-struct registration {
-	struct plain plain;
-	struct stuck stuck;
-	struct ibv_mr *mr;
-};
-
-static void *register_stuck(void *argument)
-{
-	struct registration *registration = argument;
-
-	registration->mr =
-		ibv_reg_mr(registration->plain.pd, registration->stuck.bytes,
-			   PAGE, ACCESS_ALL);
-	return NULL;
-}
-
-/* Whoever registers slow host memory holds up nobody else's device. */
-static void deleted_beside_stuck_registration(void **state)
-{
-	struct registration registration;
-	pthread_t thread;
-	pid_t deleter;
-	bool ended;
-	int status;
-
-	(void)state;
-	soft_roce_add(SECOND, SECOND_NETDEV, SECOND_ADDRESS);
-	assert_true(plain_open(&registration.plain, "rxe0"));
-	stuck_map(&registration.stuck, PAGE);
-	assert_int_equal(pthread_create(&thread, NULL, register_stuck,
-					&registration),
-			 0);
-	if (!stuck_is_touched(&registration.stuck)) {
-		pthread_join(thread, NULL);
-		assert_null(registration.mr);
-		soft_roce_delete(SECOND, SECOND_NETDEV);
-		skip_test(
-			"this kernel's pinning does not wait for userfaultfd");
-	}
-	deleter = fork();
-	assert_true(deleter >= 0);
-	if (!deleter) {
-		execlp("rdma", "rdma", "link", "delete", SECOND, NULL);
-		_exit(127);
-	}
-	ended = has_ended(deleter, 100);
-	stuck_let_go(&registration.stuck);
-	pthread_join(thread, NULL);
-	assert_int_equal(waitpid(deleter, &status, 0), deleter);
-	assert_true(ended);
-	assert_int_equal(status, 0);
-	assert_non_null(registration.mr);
-	assert_int_equal(ibv_dereg_mr(registration.mr), 0);
-	stuck_unmap(&registration.stuck);
-	plain_close(&registration.plain);
-	assert_true(shell("ip link delete %s", SECOND_NETDEV));
-	works_on("rxe0");
-}
-
 static const struct test tests[] = {
-	TEST("attach/device-deleted-beside-stuck-registration",
-	     deleted_beside_stuck_registration),
 	TEST("attach/device-added-with-modules-loaded",
 	     added_with_modules_loaded),
 	TEST("attach/device-added-before-modules", added_before_modules),

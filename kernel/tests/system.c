@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "runner.h"
@@ -147,6 +148,31 @@ void soft_roce_delete(const char *name, const char *netdev)
 {
 	assert_true(shell("rdma link delete %s", name));
 	assert_true(shell("ip link delete %s", netdev));
+}
+
+pid_t soft_roce_start_deleting(const char *name)
+{
+	pid_t deleter = fork();
+
+	assert_true(deleter >= 0);
+	if (!deleter) {
+		execlp("rdma", "rdma", "link", "delete", name, NULL);
+		_exit(127);
+	}
+	return deleter;
+}
+
+bool process_ends(pid_t pid, int tenths)
+{
+	siginfo_t info = { 0 };
+
+	for (int i = 0; i < tenths && !info.si_pid; i++) {
+		usleep(100 * 1000);
+		assert_int_equal(waitid(P_PID, pid, &info,
+					WEXITED | WNOHANG | WNOWAIT),
+				 0);
+	}
+	return info.si_pid != 0;
 }
 
 /* The kernel takes namespaces of dead processes apart when it has time. */

@@ -40,6 +40,12 @@ bool shell(const char *format, ...) __attribute__((format(printf, 1, 2)));
  */
 void soft_roce_add(const char *name, const char *netdev, const char *address);
 void soft_roce_delete(const char *name, const char *netdev);
+/*
+ * The same by a process of its own, which is answered, for deletions that wait; and
+ * whether a process ends within so many tenths of a second. The interface stays.
+ */
+pid_t soft_roce_start_deleting(const char *name);
+bool process_ends(pid_t pid, int tenths);
 bool rdma_device_exists(const char *name);
 
 /* Whether network namespaces share RDMA devices: "shared", "exclusive". */
