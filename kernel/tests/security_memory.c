@@ -294,6 +294,7 @@ static void no_address_anywhere(void **state)
 
 	assert_file_tells_none(DEBUGFS "ranges");
 	assert_file_tells_none(DEBUGFS "mrs");
+	assert_file_tells_none(DEBUGFS "stores");
 	assert_file_tells_none(DEBUGFS "counters");
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", dmabuf);
 	assert_file_tells_none(path);
@@ -324,6 +325,7 @@ static void look_for_what_is_roots(int socket, void *argument)
 	static const char *const paths[] = {
 		DEBUGFS "ranges",
 		DEBUGFS "mrs",
+		DEBUGFS "stores",
 		DEBUGFS "counters",
 		"/sys/kernel/tracing/events/p2pmr/enable",
 	};

@@ -3,8 +3,10 @@
  * More small regions over a BAR than the kernel has driver MRs in store, so that
  * some come from there and some do not: each has its own bytes and rights.
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bar.h"
 #include "endpoint.h"
@@ -12,7 +14,8 @@
 #include "system.h"
 
 #define STORE_SIZE "/sys/module/p2pmr_verbs/parameters/store"
-/* A store has 32. */
+#define STORE	   32
+/* More than that. */
 #define REGIONS 100
 #define LARGEST (17 * PAGE)
 
@@ -160,7 +163,50 @@ static void of_any_size(void **state)
 	tear_down(&f);
 }
 
+static unsigned int in_store(void)
+{
+	char *text = read_file("/sys/kernel/debug/p2pmr/stores"), *line;
+	char wanted[64];
+	unsigned int count;
+
+	snprintf(wanted, sizeof(wanted), "dev=%s mrs=", need_env("P2PMR_DEV"));
+	line = strstr(text, wanted);
+	assert_non_null(line);
+	count = strtoul(line + strlen(wanted), NULL, 10);
+	free(text);
+	return count;
+}
+
+/* One is taken for each small region, and used up with it. */
+static void told_in_debugfs(void **state)
+{
+	struct ibv_mr *mr;
+	struct fixture f;
+	int tenths = 0;
+
+	(void)state;
+	set_up(&f);
+	/* Filled up when nobody has registered for a second. */
+	mr = must_register(f.pair.device.pd, f.bar.bytes, PAGE, ACCESS_ALL);
+	assert_int_equal(ibv_dereg_mr(mr), 0);
+	while (in_store() != STORE) {
+		assert_true(tenths++ < 100);
+		usleep(100 * 1000);
+	}
+	write_file(STORE_SIZE, "0");
+	for (unsigned int i = 1; i <= STORE; i++) {
+		mr = must_register(f.pair.device.pd, f.bar.bytes, PAGE,
+				   ACCESS_ALL);
+		assert_int_equal(in_store(), STORE - i);
+		assert_int_equal(ibv_dereg_mr(mr), 0);
+		assert_int_equal(in_store(), STORE - i);
+	}
+	write_file(STORE_SIZE, "32");
+	tear_down(&f);
+}
+
 static const struct test tests[] = {
+	TEST("seen/stores", told_in_debugfs),
 	TEST("verbs/mr-more-than-in-store", more_than_in_store),
 	TEST("verbs/mr-rights-in-turn", rights_in_turn),
 	TEST("verbs/mr-store-of-any-size", of_any_size),

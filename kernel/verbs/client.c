@@ -199,7 +199,14 @@ static int mrs_show(struct seq_file *s, void *unused)
 }
 DEFINE_SHOW_ATTRIBUTE(mrs);
 
-static struct dentry *mrs_file;
+static int stores_show(struct seq_file *s, void *unused)
+{
+	p2pmr_hooks_for_each(p2pmr_store_show, s);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(stores);
+
+static struct dentry *mrs_file, *stores_file;
 
 static int __init p2pmr_verbs_init(void)
 {
@@ -228,11 +235,14 @@ static int __init p2pmr_verbs_init(void)
 	}
 	mrs_file = debugfs_create_file("mrs", 0400, p2pmr_debugfs_dir, NULL,
 				       &mrs_fops);
+	stores_file = debugfs_create_file("stores", 0400, p2pmr_debugfs_dir, NULL,
+					  &stores_fops);
 	return 0;
 }
 
 static void __exit p2pmr_verbs_exit(void)
 {
+	debugfs_remove(stores_file);
 	debugfs_remove(mrs_file);
 	ib_unregister_client(&client);
 	destroy_workqueue(p2pmr_verbs_wq);

@@ -14,6 +14,7 @@
 
 #include <linux/jiffies.h>
 #include <linux/moduleparam.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 
 #include "verbs.h"
@@ -135,6 +136,17 @@ struct ib_mr *p2pmr_store_take(struct p2pmr_ibdev *dev, u64 pages)
 	else if (some)
 		queue_delayed_work(p2pmr_verbs_wq, &store->fill, QUIET);
 	return mr;
+}
+
+/* One line for each device, for debugfs. */
+void p2pmr_store_show(struct p2pmr_ibdev *dev, struct seq_file *s)
+{
+	unsigned int count;
+
+	spin_lock(&dev->store.lock);
+	count = dev->store.count;
+	spin_unlock(&dev->store.lock);
+	seq_printf(s, "dev=%s mrs=%u\n", dev_name(&dev->ibdev->dev), count);
 }
 
 void p2pmr_store_init(struct p2pmr_store *store)

@@ -194,6 +194,7 @@ void p2pmr_store_open(struct p2pmr_ibdev *dev);
 void p2pmr_store_close(struct p2pmr_ibdev *dev);
 bool p2pmr_store_is_valid(const struct p2pmr_ibdev *dev);
 struct ib_mr *p2pmr_store_take(struct p2pmr_ibdev *dev, u64 pages);
+void p2pmr_store_show(struct p2pmr_ibdev *dev, struct seq_file *s);
 
 /* driver_mr.c */
 struct ib_mr *p2pmr_driver_mr_alloc(struct p2pmr_ibdev *dev, u64 pages);
