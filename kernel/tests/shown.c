@@ -8,10 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "bar.h"
+#include "child.h"
 #include "endpoint.h"
+#include "peer.h"
+#include "plain.h"
 #include "runner.h"
 #include "system.h"
 #include "watch.h"
@@ -140,7 +144,102 @@ static void rdma_tool_shows_a_region(void **state)
 	device_close(&device);
 }
 
+#define REGISTRARS 2
+#define ROUNDS	   15
+#define LEFT	   8 /* regions of each round whose owner dies */
+
+/* One that is unmapped, one that is not, and those that the process leaves behind. */
+static void register_and_leave(int socket, void *argument)
+{
+	struct plain *plain = argument;
+	struct memory bar;
+
+	(void)socket;
+	for (int i = 0; i < 2; i++) {
+		memory_map(&bar, BAR, 2 * PAGE);
+		memory_register(&bar, plain->pd);
+		if (i)
+			assert_int_equal(munmap(bar.bytes, PAGE), 0);
+		memory_release(&bar);
+	}
+	memory_map(&bar, BAR, 2 * PAGE);
+	for (int i = 0; i < LEFT; i++)
+		must_register(plain->pd, bar.bytes, 2 * PAGE, ACCESS_ALL);
+}
+
+/* What a process has left behind is deregistered by another one's close. */
+static void register_in_rounds(int socket, void *argument)
+{
+	struct plain plain;
+	struct child owner;
+
+	(void)argument;
+	meet(socket);
+	for (int i = 0; i < ROUNDS; i++) {
+		assert_true(plain_open(&plain, "rxe0"));
+		child_start(&owner, register_and_leave, &plain);
+		child_finish(&owner);
+		assert_int_equal(ibv_close_device(plain.context), 0);
+	}
+	send_message(socket, "x", 1);
+}
+
+/* Each line is whole, and how many there were. */
+static void read_lines(const char *file, const char *begin, unsigned int *live,
+		       unsigned int *revoked)
+{
+	char *text = read_file(file);
+
+	assert_true(!*text || text[strlen(text) - 1] == '\n');
+	for (char *at = strtok(text, "\n"); at; at = strtok(NULL, "\n")) {
+		assert_ptr_equal(strstr(at, begin), at);
+		assert_in(at, "pid=");
+		assert_in(at, " importer=p2pmr_verbs state=");
+		assert_in(at, " write=1");
+		*live += strstr(at, " state=live ") != NULL;
+		*revoked += strstr(at, " state=revoked ") != NULL;
+	}
+	free(text);
+}
+
+static bool has_ended(struct child *child)
+{
+	char end;
+
+	return recv(child->socket, &end, 1, MSG_DONTWAIT) == 1;
+}
+
+/* Regions and the processes that made them go while they are being read of. */
+static void debugfs_beside_registrations(void **state)
+{
+	unsigned int live[2] = { 0 }, revoked[2] = { 0 }, reads = 0, ended = 0;
+	struct child registrars[REGISTRARS];
+
+	(void)state;
+	for (int i = 0; i < REGISTRARS; i++) {
+		child_start(&registrars[i], register_in_rounds, NULL);
+		meet(registrars[i].socket);
+	}
+	for (; ended < REGISTRARS; reads++) {
+		read_lines(DEBUGFS "mrs", "dev=rxe0 ", &live[0], &revoked[0]);
+		read_lines(DEBUGFS "ranges", "pid=", &live[1], &revoked[1]);
+		for (int i = 0; i < REGISTRARS; i++)
+			ended += has_ended(&registrars[i]);
+	}
+	print_message("%u times read: %u and %u live, %u and %u revoked\n",
+		      reads, live[0], live[1], revoked[0], revoked[1]);
+	for (int i = 0; i < REGISTRARS; i++)
+		child_finish(&registrars[i]);
+	for (int i = 0; i < 2; i++)
+		assert_true(live[i] && revoked[i]);
+	read_lines(DEBUGFS "mrs", "none is left", &live[0], &revoked[0]);
+	read_lines(DEBUGFS "ranges", "none is left", &live[1], &revoked[1]);
+	/* Who looks for what a test leaves behind finds the module's store full again. */
+	sleep(1 + slowness());
+}
+
 static const struct test tests[] = {
+	TEST("seen/debugfs-beside-registrations", debugfs_beside_registrations),
 	TEST("seen/debugfs", debugfs_shows_a_region),
 	TEST("seen/rdma-resource-show-mr", rdma_tool_shows_a_region),
 };
