@@ -113,10 +113,9 @@ static void pagemap_scan(void **state)
 }
 
 /*
- * Advice that splits the mapping but changes no page. (NUMA balancing never
- * looks at such mappings, and needs two nodes; a policy can be set.) What then
- * is several mappings can be registered as one, and each part of it ends both
- * regions.
+ * Advice that splits the mapping but changes no page, also that of a node. (What
+ * takes two of them is in numa.c.) What then is several mappings can be registered
+ * as one, and each part of it ends both regions.
  */
 static void split_keeps(void **state)
 {
