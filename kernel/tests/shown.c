@@ -234,8 +234,6 @@ static void debugfs_beside_registrations(void **state)
 		assert_true(live[i] && revoked[i]);
 	read_lines(DEBUGFS "mrs", "none is left", &live[0], &revoked[0]);
 	read_lines(DEBUGFS "ranges", "none is left", &live[1], &revoked[1]);
-	/* Who looks for what a test leaves behind finds the module's store full again. */
-	sleep(1 + slowness());
 }
 
 static const struct test tests[] = {
