@@ -68,7 +68,7 @@ SAMPLE_ON_SANITIZER = (
     "range/munmap-of-middle-revokes", "range/mremap-*", "range/map-fixed-over-it-revokes",
     "range/mprotect-read-only-revokes", "range/rdma-device-deleted-revokes",
     "exporter/takes-back-*", "exporter/waits-alone", "exporter/mistakes-refused", "importer/*",
-    "left_behind/*", "attach/device-deleted-*", "bar/unbind-*", "bar/owner-killed",
+    "attach/device-deleted-*", "bar/unbind-*", "bar/owner-killed",
     "bar/unplug-revokes", "dma/stopped-after-owner-*", "dma/munmap-waits-*",
     "dmabuf/over-after-*", "dmabuf/waits-*", "dmabuf/refused-arguments",
     "request/refuses-*", "remap/refused-*", "verbs/refused-invalid-flags",
