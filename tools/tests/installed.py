@@ -104,8 +104,8 @@ def completion_in_bash():
     assert "self" in complete("p2pmr", "query", "")
 
 
-def zsh_offers(line):
-    """What zsh shows for two tabs after a line."""
+def zsh_offers(line, wanted):
+    """What zsh shows for two tabs after a line, when it has all that is wanted."""
     parent, child = pty.openpty()
     process = subprocess.Popen(["zsh", "-f", "-i"], stdin=child, stdout=child, stderr=child,
                                env={**os.environ, "TERM": "vt100", "PS1": "", "COLUMNS": "200",
@@ -114,31 +114,29 @@ def zsh_offers(line):
     setup = ("fpath=($FPATH_ADDED $fpath); autoload -Uz compinit; compinit -u -D; "
              "LISTMAX=1000; setopt nobeep; unsetopt zle_bracketed_paste; echo re''ady\n")
     os.write(parent, setup.encode())
-    output = read_until(parent, "ready")
+    read_until(parent, ["ready"])
     os.write(parent, f"{line}\t\t".encode())
-    output = read_until(parent, None)
+    output = read_until(parent, wanted)
     process.kill()
     process.wait()
     os.close(parent)
     return output
 
 
-def read_until(terminal, mark):
-    """What comes until the mark has, or until nothing more does."""
-    output, end = "", time.monotonic() + tool.SECONDS
-    while time.monotonic() < end:
-        if not select.select([terminal], [], [], 3 if mark is None and output else 20)[0]:
+def read_until(terminal, wanted):
+    """What comes until all that is wanted has, or has not in a long time."""
+    output, end = "", time.monotonic() + tool.SECONDS / 3
+    while not all(re.search(rf"(?<!\w){word}\b", output) for word in wanted):
+        if not select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
             break
         output += os.read(terminal, 4096).decode(errors="replace")
-        if mark and mark in output:
-            break
     return output
 
 
 def completion_in_zsh():
     source = Path(ZSH, "_p2pmr")
     subprocess.run(["zsh", "-n", str(source)], check=True)
-    shown = zsh_offers("p2pmr ")
+    shown = zsh_offers("p2pmr ", COMMANDS)
     for command in COMMANDS:
         assert re.search(rf"\b{command}\b", shown), shown
     # Each branch has the options that the command has.
@@ -157,9 +155,10 @@ def completion_in_zsh():
 
 
 def completion_in_zsh_of_options():
-    shown = zsh_offers("p2pmr test --")
-    for _, name, _ in options("test"):
-        assert f"--{name}" in shown, shown
+    wanted = [f"--{name}" for _, name, _ in options("test")]
+    shown = zsh_offers("p2pmr test --", wanted)
+    for option in wanted:
+        assert option in shown, shown
 
 
 def json_schema():
