@@ -75,17 +75,32 @@ class _Session:
         """Reports tests that have ended, once the log is there up to their end."""
         while self._ended:
             event = self._ended[0]
-            mark = f"p2pmr-lab: finished {event['name']}".encode() + b"\r\n"
-            end = self._guest.log.find(mark, self._judged)
+            end, following = self._end_in_log(event["name"])
             if end < 0:
                 return
             bad = _bad_lines(self._guest.log[self._judged:end])
-            self._judged = end + len(mark)
+            self._judged = following
             self._ended.pop(0)
             self._finish(event, bad)
             if bad or event["status"] in SPOILING or self._leaves_traces(event["name"]):
                 self._guest.stop()
                 self._ended.clear()
+
+    def _end_in_log(self, name):
+        """Where the log of a test ends, and where that of the next one begins. Two CPUs that
+        write to the console at once may lose a part of both lines, so that there may be no
+        mark of the end, and less than one of the next beginning."""
+        log, names = self._guest.log, [test.name for test in self._tests]
+        mark = f"finished {name}\r\n".encode()
+        end = log.find(mark, self._judged)
+        if end >= 0:
+            return end, end + len(mark)
+        for later in names[names.index(name) + 1:]:
+            for word in ("begin", "finished"):
+                end = log.find(f"{word} {later}\r\n".encode(), self._judged)
+                if end >= 0:
+                    return end, end
+        return -1, -1
 
     def _leaves_traces(self, name):
         number = next(n for n, test in enumerate(self._tests) if test.name == name)
