@@ -67,11 +67,6 @@ WRAP(void *, mmap,
      (void *address, size_t length, int prot, int flags, int fd, off_t offset),
      (address, length, prot, flags, fd, offset), ENOMEM, MAP_FAILED)
 WRAP(int, eventfd, (unsigned int value, int flags), (value, flags), ENFILE, -1)
-WRAP(struct ibv_mr *, ibv_reg_mr_iova2,
-     (struct ibv_pd * pd, void *address, size_t length, uint64_t iova,
-      unsigned int access),
-     (pd, address, length, iova, access), ENOSPC, NULL)
-
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...)
@@ -103,9 +98,46 @@ void __wrap_free(void *block)
 	__real_free(block);
 }
 
-/* ------------------------------------------- a provider of the test's -- */
+/* ------------------------------- a provider of the test's, and a NIC's -- */
+
+static struct memory memory;
 
 static bool has_provider, is_silent;
+/* The device has a driver that pins no device memory, but takes dma-bufs. */
+static bool is_nic;
+
+struct ibv_mr *__real_ibv_reg_mr_iova2(struct ibv_pd *pd, void *address,
+				       size_t length, uint64_t iova,
+				       unsigned int access);
+struct ibv_mr *__wrap_ibv_reg_mr_iova2(struct ibv_pd *pd, void *address,
+				       size_t length, uint64_t iova,
+				       unsigned int access);
+struct ibv_mr *__wrap_ibv_reg_mr_iova2(struct ibv_pd *pd, void *address,
+				       size_t length, uint64_t iova,
+				       unsigned int access)
+{
+	if (fails(ENOSPC))
+		return NULL;
+	if (is_nic) {
+		errno = EFAULT;
+		return NULL;
+	}
+	return __real_ibv_reg_mr_iova2(pd, address, length, iova, access);
+}
+
+struct ibv_mr *__wrap_ibv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset,
+					size_t length, uint64_t iova, int fd,
+					int access);
+struct ibv_mr *__wrap_ibv_reg_dmabuf_mr(struct ibv_pd *pd, uint64_t offset,
+					size_t length, uint64_t iova, int fd,
+					int access)
+{
+	(void)fd;
+	if (fails(ENOBUFS))
+		return NULL;
+	return __real_ibv_reg_mr_iova2(pd, memory.bytes + offset, length, iova,
+				       access);
+}
 
 static bool owns(const struct ibv_context *context)
 {
@@ -178,7 +210,6 @@ static struct possessions possessions(void)
 /* ---------------------------------------------------------- scenarios -- */
 
 static struct device device;
-static struct memory memory;
 
 static void *map_by_address(void)
 {
@@ -230,6 +261,11 @@ static void *reg_extended(void)
 	return reg_with(P2PMR_REG_EVENTFD);
 }
 
+static void *reg_device_only(void)
+{
+	return reg_with(P2PMR_REG_REQUIRE_DEVICE);
+}
+
 static void end_mr(void *mr)
 {
 	assert_int_equal(p2pmr_dereg_mr(mr), 0);
@@ -243,6 +279,9 @@ struct scenario {
 	bool provider;
 	bool bound;
 	bool striped;
+	/* On a NIC, and what it fails with if p2pmr cannot be asked. */
+	bool nic;
+	int unasked;
 };
 
 static const struct scenario scenarios[] = {
@@ -253,6 +292,10 @@ static const struct scenario scenarios[] = {
 	{ reg_plain, end_mr, 2, .memory = BAR },
 	{ reg_extended, end_mr, 3, .memory = BAR, .provider = true },
 	{ reg_extended, end_mr, 3, .memory = HOST, .provider = true },
+	{ reg_plain, end_mr, 14, .memory = BAR, .nic = true,
+	  .unasked = EFAULT },
+	{ reg_device_only, end_mr, 9, .memory = BAR, .nic = true,
+	  .unasked = EOPNOTSUPP },
 };
 
 static void *begin(const struct scenario *s)
@@ -277,6 +320,9 @@ static void prepare(const struct scenario *s)
 	has_provider = s->provider;
 	is_silent = false;
 	device_open(&device);
+	is_nic = s->nic;
+	if (is_nic)
+		strcpy(device.context->device->name, "nic0");
 	memory_map(&memory, s->memory, 20 * PAGE);
 	for (size_t page = 1; s->striped && page < 20; page += 2)
 		assert_int_equal(munmap(memory.bytes + page * PAGE, PAGE), 0);
@@ -287,6 +333,8 @@ static void prepare(const struct scenario *s)
 static void finish(const struct scenario *s)
 {
 	memory_release(&memory);
+	if (is_nic)
+		strcpy(device.context->device->name, need_env("P2PMR_DEV"));
 	device_close(&device);
 	if (s->bound)
 		function_unbind(FIRST);
@@ -329,7 +377,8 @@ static void every_call_fails_once(void **state)
 			end(s, handle);
 		} else {
 			assert_true(has_failed);
-			assert_int_equal(error, failure_errno);
+			assert_true(error == failure_errno ||
+				    (s->unasked && error == s->unasked));
 			refused++;
 		}
 		assert_nothing_left(&before, n);
@@ -370,6 +419,10 @@ static const struct test tests[] = {
 		&scenarios[5]),
 	TEST_OF(LIB_TEST("failing-reg-of-host-memory"), every_call_fails_once,
 		&scenarios[6]),
+	TEST_OF(LIB_TEST("failing-reg-on-nic"), every_call_fails_once,
+		&scenarios[7]),
+	TEST_OF(LIB_TEST("failing-reg-on-nic-of-device-memory"),
+		every_call_fails_once, &scenarios[8]),
 	TEST_OF(LIB_TEST("failing-unseen-request"), unseen_request,
 		&scenarios[5]),
 };
