@@ -14,9 +14,7 @@
 #include "runner.h"
 #include "system.h"
 
-#define MODULE	   "p2pmr_test_refuse"
-#define STORE	   32
-#define STORE_SIZE "/sys/module/p2pmr_verbs/parameters/store"
+#define MODULE "p2pmr_test_refuse"
 
 /* A step, what it fails with, and what becomes of that. */
 struct step {
@@ -38,25 +36,12 @@ static int attempt(struct scene *scene)
 	return 0;
 }
 
-/* So that each region is made on the spot. */
-static void empty_store(struct scene *scene)
-{
-	struct ibv_mr *mrs[STORE];
-
-	write_file(STORE_SIZE, "0");
-	for (int i = 0; i < STORE; i++)
-		mrs[i] = must_register(scene->pair.device.pd, scene->bar.bytes,
-				       PAGE, ACCESS_ALL);
-	for (int i = 0; i < STORE; i++)
-		assert_int_equal(ibv_dereg_mr(mrs[i]), 0);
-}
-
 static void open_scene(struct scene *scene)
 {
 	scene_open(scene, BAR);
 	assert_int_equal(ibv_dereg_mr(scene->bar.mr), 0);
 	scene->bar.mr = NULL;
-	empty_store(scene);
+	scene_empty_store(scene);
 }
 
 static void close_scene(struct scene *scene)

@@ -38,6 +38,7 @@ static void open_over(struct subject *subject, enum memory_kind kind,
 	assert_reachable(&subject->scene);
 	assert_int_equal(ibv_dereg_mr(subject->scene.bar.mr), 0);
 	subject->scene.bar.mr = NULL;
+	scene_empty_store(&subject->scene);
 }
 
 static void close_subject(struct subject *subject)

@@ -7,6 +7,7 @@
 
 #include "host.h"
 #include "runner.h"
+#include "system.h"
 
 static void scene_open_without_bar(struct scene *scene, enum memory_kind kind)
 {
@@ -37,6 +38,18 @@ void scene_close(struct scene *scene)
 {
 	memory_release(&scene->host);
 	pair_close(&scene->pair);
+}
+
+void scene_empty_store(struct scene *scene)
+{
+	struct ibv_mr *mrs[STORE];
+
+	write_file(STORE_SIZE, "0");
+	for (int i = 0; i < STORE; i++)
+		mrs[i] = must_register(scene->pair.device.pd, scene->bar.bytes,
+				       WINDOW, ACCESS_ALL);
+	for (int i = 0; i < STORE; i++)
+		assert_int_equal(ibv_dereg_mr(mrs[i]), 0);
 }
 
 enum ibv_wc_status peer_access(struct scene *scene, enum ibv_wr_opcode opcode,

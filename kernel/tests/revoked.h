@@ -25,6 +25,12 @@ void scene_open_over(struct scene *scene, enum memory_kind kind, void *bytes);
 /* `bar` must have been unmapped and deregistered by the test. */
 void scene_close(struct scene *scene);
 
+/* How many MRs p2pmr_verbs has in store for a device, and its parameter for that. */
+#define STORE	   32
+#define STORE_SIZE "/sys/module/p2pmr_verbs/parameters/store"
+/* So that each region over `bar` is made on the spot, until the test is over. */
+void scene_empty_store(struct scene *scene);
+
 /* One access of the peer to the region; repairs the queue pairs after. */
 enum ibv_wc_status peer_access(struct scene *scene, enum ibv_wr_opcode opcode,
 			       size_t offset, size_t length);

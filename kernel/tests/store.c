@@ -10,11 +10,10 @@
 
 #include "bar.h"
 #include "endpoint.h"
+#include "revoked.h"
 #include "runner.h"
 #include "system.h"
 
-#define STORE_SIZE "/sys/module/p2pmr_verbs/parameters/store"
-#define STORE	   32
 /* More than that. */
 #define REGIONS 100
 #define LARGEST (17 * PAGE)
