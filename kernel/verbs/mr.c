@@ -261,8 +261,10 @@ struct ib_mr *p2pmr_mr_reg_dmabuf(struct p2pmr_ibdev *dev,
 
 static struct ib_mr *refuse_change(struct p2pmr_shadow *shadow)
 {
-	return ERR_PTR(p2pmr_ibdev_refuse(shadow->dev, -EOPNOTSUPP,
-					  "MR over a dma-buf cannot be changed but for other memory"));
+	int ret = p2pmr_ibdev_refuse(shadow->dev, -EOPNOTSUPP,
+				     "MR over a dma-buf cannot be changed but for other memory");
+
+	return ERR_PTR(ret);
 }
 
 /**
