@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """Runs in a guest for `lab bench`: perftest over all sizes, with the buffer in host
 memory, in a BAR of the server, in one of the client, in turn. Prints what p2pmr-bench
-does: a JSON document for each figure."""
+does: a JSON document for each figure. Uses what the tests in that guest have."""
 
 import json
 import os
@@ -11,6 +11,10 @@ import subprocess
 import sys
 import time
 
+sys.path.insert(0, "/usr/libexec/p2pmr/tests")
+
+import network  # noqa: E402
+
 PROGRAMS = ("ib_write_bw", "ib_read_bw", "ib_send_bw", "ib_write_lat", "ib_read_lat",
             "ib_send_lat")
 # Memory as the report calls it: where the BAR is, seen from the side that asks.
@@ -19,19 +23,22 @@ ITERATIONS = 30
 SECONDS = 120
 # Column of a line of the table, what it is, its unit. Columns are counted from 0.
 FIGURES = {"bw": ((3, "", "MB/s"), (4, "/rate", "Mmsg/s")), "lat": ((4, "", "us"),)}
-# A line of figures begins with size and iterations.
-LINE = re.compile(r"^ *\d+ +\d+( +[\d.]+)+ *$")
+# A line of figures begins with size and iterations; there are tabs in it.
+LINE = re.compile(r"^\s*\d+\s+\d+(\s+[\d.]+)+\s*$")
 
 
 def run(program, bars, gid_index):
     """The lines of figures of the client, as lists of numbers."""
+    port = network.free_port()
+
     def command(side):
         mmap = [f"--mmap={os.environ[bars[side]]}"] if side in bars else []
-        return [program, "-d", os.environ["P2PMR_DEV"], "-x", gid_index, "-F", "-a",
-                "-n", str(ITERATIONS), *mmap]
+        return [program, "-d", os.environ["P2PMR_DEV"], "-x", str(gid_index), "-F",
+                "-a", "-p", str(port), "-n", str(ITERATIONS), *mmap]
+
     server = subprocess.Popen(command("server"), stdin=subprocess.DEVNULL,
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for_listener()
+    wait_for_listener(port)
     client = subprocess.run([*command("client"), "127.0.0.1"], stdin=subprocess.DEVNULL,
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                             timeout=SECONDS, check=False)
@@ -44,24 +51,10 @@ def run(program, bars, gid_index):
     return lines
 
 
-def wait_for_listener():
-    """Until something listens at perftest's port, 18515."""
+def wait_for_listener(port):
     end = time.monotonic() + SECONDS
-    while time.monotonic() < end:
-        with open("/proc/net/tcp", encoding="ascii") as table:
-            if any(line.split()[1].endswith(":4853") and line.split()[3] == "0A"
-                   for line in table.readlines()[1:]):
-                return
+    while not network.is_listening(port) and time.monotonic() < end:
         time.sleep(0.05)
-
-
-def ipv4_gid_index():
-    folder = f"/sys/class/infiniband/{os.environ['P2PMR_DEV']}/ports/1/gids"
-    for index in sorted(os.listdir(folder), key=int):
-        with open(f"{folder}/{index}", encoding="ascii") as gid:
-            if "ffff:c000:0201" in gid.read():
-                return index
-    sys.exit("the device has no GID of its IPv4 address")
 
 
 def show(program, place, size, suffix, unit, values):
@@ -75,7 +68,7 @@ def show(program, place, size, suffix, unit, values):
 
 
 def main(rounds):
-    gid_index = ipv4_gid_index()
+    gid_index = network.ipv4_gid_index()
     for program in PROGRAMS:
         found = {}
         for _ in range(rounds):
