@@ -67,7 +67,7 @@ class Phase:
     before_kernel: tuple = ()
 
     def concerns(self, kernel):
-        return not self.before_kernel or _version(kernel) < self.before_kernel
+        return not self.before_kernel or benchreport.version(kernel) < self.before_kernel
 
     def script(self, samples):
         kinds = " ".join(f'-m "{MEMORIES[memory]}"' for memory in self.memories)
@@ -168,10 +168,6 @@ def _run(request):
     if status != 0:
         raise LabError(f"{name}: a benchmark failed (status {status})")
     return collector.rows
-
-
-def _version(kernel):
-    return tuple(int(part) for part in kernel.split(".")[:2])
 
 
 class Collector:

@@ -66,9 +66,14 @@ def goals(rows):
     return [goal for goal in found if goal]
 
 
+def version(kernel):
+    """The first two numbers of a kernel's, to be compared."""
+    return tuple(int(part) for part in kernel.split(".")[:2])
+
+
 def _keeps_table(kernel):
     """Whether this kernel's rdma_rxe has an entry for each page of an MR."""
-    return tuple(int(part) for part in kernel.split(".")[:2]) >= (6, 4)
+    return version(kernel) >= (6, 4)
 
 
 def _at_most(what, figure, limit):
