@@ -64,6 +64,13 @@ def lab_run(*arguments, **options):
     return lab("run", "--on", TARGET, *arguments, **options)
 
 
+def runs_in_guest(seconds, *arguments):
+    """`lab run`, whose command must succeed within so long, or longer on a slow target."""
+    result = lab_run("--timeout", str(seconds * SLOWNESS), *arguments)
+    print(result.output, result.errors)
+    equal(result.status, 0, "status")
+
+
 def equal(actual, expected, about=""):
     assert actual == expected, f"{about}: {actual!r} is not {expected!r}"
 
