@@ -131,6 +131,5 @@ class DmaBufTrafficTest(BarTestCase):
         u.rdma_traffic(**self.traffic_args, send_op=e.IBV_WR_RDMA_WRITE)
 
     def test_dmabuf_rdma_read(self):
-        # Which the suite of 44 leaves to the test.
-        self.server.mem_write("s" * self.server.msg_size, self.server.msg_size)
+        self.fill_for_reading()
         u.rdma_traffic(**self.traffic_args, send_op=e.IBV_WR_RDMA_READ)

@@ -45,11 +45,6 @@ class TrafficTest(BarTestCase):
         self.connect_rc(both=True)
         u.rdma_traffic(**self.traffic_args, send_op=e.IBV_WR_RDMA_WRITE)
 
-    def fill_for_reading(self):
-        """rdma-core 44 leaves to its caller what 56 does itself."""
-        self.client.mem_write("c" * self.client.msg_size, self.client.msg_size)
-        self.server.mem_write("s" * self.server.msg_size, self.server.msg_size)
-
     def test_read_with_bar(self):
         self.connect_rc()
         self.fill_for_reading()
