@@ -177,7 +177,6 @@ static struct deletion delete_under(struct holding holding)
 	struct child child;
 	pid_t deleter;
 	bool waited;
-	int status;
 
 	soft_roce_add(SECOND, SECOND_NETDEV, SECOND_ADDRESS);
 	child_start(&child, hold_region, &holding);
@@ -193,11 +192,8 @@ static struct deletion delete_under(struct holding holding)
 	assert_int_equal(seen.waited, waited);
 	meet(child.socket);
 	child_finish(&child);
-	assert_int_equal(waitpid(deleter, &status, 0), deleter);
-	assert_int_equal(status, 0);
-	assert_false(rdma_device_exists(SECOND));
+	soft_roce_finish_deleting(deleter, SECOND, SECOND_NETDEV);
 	assert_int_equal(ranges_of(child.pid, NULL), 0);
-	assert_true(shell("ip link delete %s", SECOND_NETDEV));
 	return seen;
 }
 

@@ -5,7 +5,6 @@
  */
 #include <pthread.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "child.h"
@@ -46,7 +45,6 @@ static void deleted_beside_stuck_registration(void **state)
 	pthread_t thread;
 	pid_t deleter;
 	bool ended;
-	int status;
 
 	(void)state;
 	soft_roce_add(SECOND, SECOND_NETDEV, SECOND_ADDRESS);
@@ -65,14 +63,12 @@ static void deleted_beside_stuck_registration(void **state)
 	ended = process_ends(deleter, 100);
 	stuck_let_go(&registration.stuck);
 	pthread_join(thread, NULL);
-	assert_int_equal(waitpid(deleter, &status, 0), deleter);
+	soft_roce_finish_deleting(deleter, SECOND, SECOND_NETDEV);
 	assert_true(ended);
-	assert_int_equal(status, 0);
 	assert_non_null(registration.mr);
 	assert_int_equal(ibv_dereg_mr(registration.mr), 0);
 	stuck_unmap(&registration.stuck);
 	plain_close(&registration.plain);
-	assert_true(shell("ip link delete %s", SECOND_NETDEV));
 	assert_int_equal(try_register_on("rxe0", BAR), 0);
 }
 
@@ -105,7 +101,6 @@ static bool delete_under_registration(enum memory_kind kind)
 	struct child child;
 	bool touched, waited;
 	pid_t deleter;
-	int status;
 
 	soft_roce_add(SECOND, SECOND_NETDEV, SECOND_ADDRESS);
 	child_start(&child, register_for_ever, &kind);
@@ -120,11 +115,8 @@ static bool delete_under_registration(enum memory_kind kind)
 	waited = !process_ends(deleter, 20);
 	child_kill(&child);
 	assert_true(process_ends(deleter, 200));
-	assert_int_equal(waitpid(deleter, &status, 0), deleter);
-	assert_int_equal(status, 0);
-	assert_false(rdma_device_exists(SECOND));
+	soft_roce_finish_deleting(deleter, SECOND, SECOND_NETDEV);
 	assert_int_equal(ranges_of(child.pid, NULL), 0);
-	assert_true(shell("ip link delete %s", SECOND_NETDEV));
 	return waited;
 }
 

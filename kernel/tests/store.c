@@ -14,7 +14,7 @@
 #include "runner.h"
 #include "system.h"
 
-/* More than that. */
+/* More than STORE. */
 #define REGIONS 100
 #define LARGEST (17 * PAGE)
 

@@ -162,6 +162,17 @@ pid_t soft_roce_start_deleting(const char *name)
 	return deleter;
 }
 
+void soft_roce_finish_deleting(pid_t deleter, const char *name,
+			       const char *netdev)
+{
+	int status;
+
+	assert_int_equal(waitpid(deleter, &status, 0), deleter);
+	assert_int_equal(status, 0);
+	assert_false(rdma_device_exists(name));
+	assert_true(shell("ip link delete %s", netdev));
+}
+
 bool process_ends(pid_t pid, int tenths)
 {
 	siginfo_t info = { 0 };

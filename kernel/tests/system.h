@@ -42,9 +42,12 @@ void soft_roce_add(const char *name, const char *netdev, const char *address);
 void soft_roce_delete(const char *name, const char *netdev);
 /*
  * The same by a process of its own, which is answered, for deletions that wait; and
- * whether a process ends within so many tenths of a second. The interface stays.
+ * whether a process ends within so many tenths of a second.
  */
 pid_t soft_roce_start_deleting(const char *name);
+/* Waits for that process, which must have succeeded; now the interface goes. */
+void soft_roce_finish_deleting(pid_t deleter, const char *name,
+			       const char *netdev);
 bool process_ends(pid_t pid, int tenths);
 bool rdma_device_exists(const char *name);
 
