@@ -46,7 +46,7 @@ static int map_sg(struct ib_mr *mr, const struct p2pmr_range *range,
 		  unsigned int page_shift)
 {
 	unsigned int i, n = count_chunks(range);
-	struct scatterlist one, *sg = &one;
+	struct scatterlist one, *first = &one, *sg;
 	struct sg_table sgt;
 	int ret;
 
@@ -55,8 +55,9 @@ static int map_sg(struct ib_mr *mr, const struct p2pmr_range *range,
 		ret = sg_alloc_table(&sgt, n, GFP_KERNEL);
 		if (ret)
 			return ret;
-		sg = sgt.sgl;
+		first = sgt.sgl;
 	}
+	sg = first;
 	for (i = 0; i < range->nr_segs; i++) {
 		u64 addr = (u64)(uintptr_t)range->segs[i].kaddr;
 		u64 end = addr + range->segs[i].len;
@@ -67,8 +68,7 @@ static int map_sg(struct ib_mr *mr, const struct p2pmr_range *range,
 			sg = sg_next(sg);
 		}
 	}
-	ret = ib_map_mr_sg(mr, n > 1 ? sgt.sgl : &one, n, NULL,
-			   1U << page_shift);
+	ret = ib_map_mr_sg(mr, first, n, NULL, 1U << page_shift);
 	if (n > 1)
 		sg_free_table(&sgt);
 	if (ret < 0)
@@ -175,10 +175,8 @@ int p2pmr_driver_mr_make(struct p2pmr_shadow *shadow, u64 iova, int access)
 					  pages,
 					  p2pmr_rxe_max_length() >> PAGE_SHIFT);
 	valid = p2pmr_store_is_valid(dev);
-	if (valid)
-		mr = p2pmr_store_take(dev, count_pages(&shadow->range, PAGE_SHIFT));
-	else
-		mr = p2pmr_store_take(dev, pages);
+	mr = p2pmr_store_take(dev, valid ? count_pages(&shadow->range, PAGE_SHIFT) :
+					   pages);
 	if (!mr) {
 		valid = false;
 		mr = p2pmr_driver_mr_alloc(dev, pages);
