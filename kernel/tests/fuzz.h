@@ -177,12 +177,17 @@ bool step_invalidate(struct actor *me, const uint32_t *arg);
 
 /* fuzz_requests.c */
 bool step_request(struct actor *me, const uint32_t *arg);
+bool step_reach(struct actor *me, const uint32_t *arg);
 bool step_read(struct actor *me, const uint32_t *arg);
 bool step_handle(struct actor *me, const uint32_t *arg);
-bool step_export(struct actor *me, const uint32_t *arg);
-bool step_dmabuf(struct actor *me, const uint32_t *arg);
 /* Up to eight bytes changed, as the two numbers have it; 0: none. */
 unsigned int mutate(void *bytes, size_t size, uint32_t how_many, uint32_t seed);
+
+/* fuzz_dmabuf.c */
+bool step_export(struct actor *me, const uint32_t *arg);
+bool step_dmabuf(struct actor *me, const uint32_t *arg);
+/* In the place of another, which is closed. */
+void keep_dmabuf(struct world *w, unsigned int slot, int fd);
 
 /* fuzz_coverage.c */
 void coverage_find_modules(void);

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
- * Steps of the fuzzer about /dev/p2pmr and the dma-bufs that come from it:
- * requests as they should be, with some of their bytes changed.
+ * Steps of the fuzzer about /dev/p2pmr: requests as they should be, with some
+ * of their bytes changed.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/dma-buf.h>
 #include <poll.h>
 #include <stddef.h>
 #include <string.h>
@@ -78,10 +77,12 @@ static bool prepare(unsigned int index)
 	{                                                        \
 		.number = (name_), .size = sizeof(struct type_), \
 	}
-static const struct request {
+struct request {
 	unsigned long number;
 	uint32_t size;
-} requests[] = {
+};
+/* Numbered by a step's argument, so none is ever added: others have steps of their own. */
+static const struct request requests[] = {
 	REQUEST(P2PMR_IOC_HELLO, p2pmr_ioc_hello),
 	REQUEST(P2PMR_IOC_QUERY, p2pmr_ioc_query),
 	REQUEST(P2PMR_IOC_LIST, p2pmr_ioc_list),
@@ -92,6 +93,16 @@ static const struct request {
 	REQUEST(P2PMR_IOC_BAR, p2pmr_ioc_bar),
 	REQUEST(P2PMR_IOC_EXPORT, p2pmr_ioc_export),
 };
+static const struct request reach = REQUEST(P2PMR_IOC_REACH, p2pmr_ioc_reach);
+
+/* On the first buses, where the lab's functions are; mostly the first of a device. */
+static void place(uint32_t where, uint8_t *bus, uint8_t *devfn)
+{
+	*bus = where & 3;
+	*devfn = where & 4 ? where >> 3 & 0xf8 : 0;
+	if (!(where >> 11 & 7))
+		*devfn = where >> 3;
+}
 
 static void fill(union request_argument *a, const struct request *request,
 		 const uint32_t *arg, uint64_t array)
@@ -142,6 +153,11 @@ static void fill(union request_argument *a, const struct request *request,
 		a->bar.devfn = arg[3] >> 8;
 		a->bar.bar = arg[3] >> 16 & 7;
 		break;
+	case P2PMR_IOC_REACH:
+		place(arg[3], &a->reach.bus, &a->reach.devfn);
+		place(arg[3] >> 16, &a->reach.device_bus,
+		      &a->reach.device_devfn);
+		break;
 	case P2PMR_IOC_EXPORT:
 		a->export.flags = arg[3] & 3;
 		a->export.address =
@@ -158,14 +174,6 @@ static int lowest_free(void)
 	if (fd >= 0)
 		close(fd);
 	return fd;
-}
-
-static void keep_dmabuf(struct world *w, unsigned int slot, int fd)
-{
-	int old = atomic_exchange(&w->dmabufs[slot % HANDLES], fd);
-
-	if (old >= 0)
-		close(old);
 }
 
 /* The errnos that docs/abi.md and the header have for requests. */
@@ -207,16 +215,53 @@ static bool must_fail(const union request_argument *a,
 		return a->instances.flags || a->instances.reserved;
 	case P2PMR_IOC_BAR:
 		return a->bar.flags || a->bar.bar > 5;
+	case P2PMR_IOC_REACH:
+		return a->reach.flags || a->reach.reserved ||
+		       a->reach.device_reserved;
 	default:
 		return a->export.flags & ~3u || a->export.reserved ||
 		       a->export.length % PAGE || a->export.address % PAGE;
 	}
 }
 
-bool step_request(struct actor *me, const uint32_t *arg)
+static bool is_function(uint32_t domain, uint8_t bus, uint8_t devfn)
 {
-	const struct request *request =
-		&requests[arg[0] % ARRAY_SIZE(requests)];
+	char path[64];
+
+	snprintf(path, sizeof(path), "/sys/bus/pci/devices/%04x:%02x:%02x.%x",
+		 domain, bus, devfn >> 3, devfn & 7);
+	return !access(path, F_OK);
+}
+
+/* Functions neither come nor go in a case; who would be refused has no way. */
+static void check_reach(const struct p2pmr_ioc_reach *asked,
+			const struct p2pmr_ioc_reach *answer, int error)
+{
+	bool there = is_function(asked->domain, asked->bus, asked->devfn) &&
+		     is_function(asked->device_domain, asked->device_bus,
+				 asked->device_devfn);
+
+	tally->foretold++;
+	if (error != (there ? 0 : ENODEV))
+		wrong("reach gives errno %d; the functions are %sthere", error,
+		      there ? "" : "not ");
+	if (!there)
+		return;
+	if (answer->path >= P2PMR_PATH_NOT_PCI || answer->properties & ~7u ||
+	    answer->error != (answer->path > P2PMR_PATH_ALLOWED ? EXDEV : 0u))
+		wrong("reach answers %u, path %u, properties %#x",
+		      answer->error, answer->path, answer->properties);
+	if (answer->domain != asked->domain || answer->bus != asked->bus ||
+	    answer->devfn != asked->devfn ||
+	    answer->device_domain != asked->device_domain ||
+	    answer->device_bus != asked->device_bus ||
+	    answer->device_devfn != asked->device_devfn)
+		wrong("reach answers another question");
+}
+
+static bool send_request(struct actor *me, const struct request *request,
+			 const uint32_t *arg)
+{
 	unsigned long number = request->number;
 	uint8_t *bytes = ARGUMENT_AT(me->index);
 	int error, fd = me->world->chardevs[arg[2] % HANDLES], before;
@@ -251,12 +296,27 @@ bool step_request(struct actor *me, const uint32_t *arg)
 		if (*at != GUARD)
 			wrong("request %#lx: byte %zd behind its argument was written",
 			      number, at - bytes - request->size);
+	if (number == P2PMR_IOC_REACH && error != EPROTO &&
+	    asked.size == request->size && !must_fail(&asked, request))
+		check_reach(&asked.reach,
+			    &((union request_argument *)bytes)->reach, error);
 	if (!error && number == P2PMR_IOC_EXPORT)
 		keep_dmabuf(me->world, arg[2] >> 16,
 			    ((union request_argument *)bytes)->export.fd);
 	else if (me->world->alone && lowest_free() != before)
 		wrong("request %#lx leaves a descriptor", number);
 	return !error;
+}
+
+bool step_request(struct actor *me, const uint32_t *arg)
+{
+	return send_request(me, &requests[arg[0] % ARRAY_SIZE(requests)], arg);
+}
+
+/* As step_request(); its first argument is not used. */
+bool step_reach(struct actor *me, const uint32_t *arg)
+{
+	return send_request(me, &reach, arg);
 }
 
 bool step_read(struct actor *me, const uint32_t *arg)
@@ -287,70 +347,4 @@ bool step_handle(struct actor *me, const uint32_t *arg)
 		chardev_error(fd, P2PMR_IOC_HELLO, &hello);
 	close(atomic_exchange(&me->world->chardevs[arg[0] % HANDLES], fd));
 	return true;
-}
-
-bool step_export(struct actor *me, const uint32_t *arg)
-{
-	struct p2pmr_ioc_export export = {
-		.size = sizeof(export),
-		.flags = arg[0] & 1,
-		.address = (uintptr_t)ARENA + arg[1] % ARENA_PAGES * PAGE,
-		.length = (1 + (arg[1] >> 8) % 4) * PAGE,
-	};
-	struct page_view pages[ARENA_PAGES], *page;
-	int fd = chardev_ready(), error;
-	bool expected = true;
-	uint64_t touched = pages_of(export.address, export.length);
-
-	if (me->world->alone)
-		view_arena(me->world, pages);
-	error = chardev_error(fd, P2PMR_IOC_EXPORT, &export);
-	close(fd);
-	if (!error)
-		keep_dmabuf(me->world, arg[2], export.fd);
-	if (!me->world->alone || !touched)
-		return !error;
-	for (unsigned int i = 0; i < ARENA_PAGES; i++) {
-		page = &pages[i];
-		if (touched >> i & 1)
-			expected &= page->device && page->shared &&
-				    page->readable && !page->registers &&
-				    (page->writable || !(export.flags & 1));
-	}
-	tally->foretold++;
-	if (expected != !error)
-		wrong("export of %#llx+%#llx gives %d; %s expected",
-		      export.address, export.length, error,
-		      expected ? "success" : "failure");
-	return !error;
-}
-
-/* What can be done with a dma-buf by who is no driver: next to nothing. */
-bool step_dmabuf(struct actor *me, const uint32_t *arg)
-{
-	atomic_int *slot = &me->world->dmabufs[arg[0] % HANDLES];
-	struct dma_buf_sync sync = { .flags = arg[2] };
-	int fd = atomic_load(slot);
-	struct ibv_mr *mr;
-	void *bytes;
-
-	switch (arg[1] % 5) {
-	case 0:
-		fd = atomic_exchange(slot, -1);
-		return fd >= 0 && !close(fd);
-	case 1:
-		bytes = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
-		if (bytes != MAP_FAILED)
-			wrong("a dma-buf can be mapped");
-		return false;
-	case 2:
-		return !ioctl(fd, DMA_BUF_IOCTL_SYNC, &sync);
-	case 3:
-		return lseek(fd, 0, arg[2] % 2 ? SEEK_END : SEEK_SET) >= 0;
-	default:
-		mr = ibv_reg_dmabuf_mr(me->world->device.pd, arg[2] % 4 * PAGE,
-				       1 + arg[3] % (2 * PAGE), arg[4], fd,
-				       ACCESS_ALL);
-		return mr && !ibv_dereg_mr(mr);
-	}
 }

@@ -27,6 +27,7 @@ const struct operation_kind operations[] = {
 	{ "handle", 2, step_handle },
 	{ "export", 6, step_export },
 	{ "dmabuf", 5, step_dmabuf },
+	{ "reach", 4, step_reach },
 };
 const unsigned int nr_operations = ARRAY_SIZE(operations);
 
