@@ -89,7 +89,7 @@ static struct ibv_qp *make_qp(struct loopback *loopback)
 		.send_cq = loopback->cq,
 		.recv_cq = loopback->cq,
 		.qp_type = IBV_QPT_RC,
-		.cap = { .max_send_wr = 1,
+		.cap = { .max_send_wr = 2,
 			 .max_recv_wr = 1,
 			 .max_send_sge = 1,
 			 .max_recv_sge = 1 },

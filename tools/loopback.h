@@ -13,7 +13,7 @@ struct loopback {
 	struct ibv_context *context;
 	struct ibv_pd *pd;
 	struct ibv_cq *cq;
-	struct ibv_qp *near, *far;
+	struct ibv_qp *near, *far; /* two messages can be on their way */
 };
 
 /* Both end with loopback_close(), whatever has come of them. */

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static bool has_colours(void)
@@ -30,6 +31,30 @@ const char *style_begin(enum style style)
 const char *style_end(enum style style)
 {
 	return style != PLAIN && has_colours() ? "\033[0m" : "";
+}
+
+/* When progress was first told of, and whether a line of it is there. */
+static time_t progress_since;
+static bool progress_shown;
+
+void terminal_progress(const char *what, unsigned int percent)
+{
+	if (!isatty(STDERR_FILENO))
+		return;
+	if (!progress_since)
+		progress_since = time(NULL);
+	if (time(NULL) - progress_since < 2)
+		return;
+	fprintf(stderr, "\r%s ... %3u %%\033[K", what, percent);
+	progress_shown = true;
+}
+
+void terminal_progress_end(void)
+{
+	if (progress_shown)
+		fputs("\r\033[K", stderr);
+	progress_shown = false;
+	progress_since = 0;
 }
 
 void terminal_redraw(bool again)

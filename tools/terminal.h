@@ -22,6 +22,14 @@ enum style {
 const char *style_begin(enum style style);
 const char *style_end(enum style style);
 
+/*
+ * How far something is that takes its time: a line that the next one replaces, from
+ * the second second on. Nothing unless standard error is a terminal.
+ */
+void terminal_progress(const char *what, unsigned int percent);
+/* Takes that line away. */
+void terminal_progress_end(void);
+
 /* Leaves the terminal empty; elsewhere an empty line divides. */
 void terminal_redraw(bool again);
 

@@ -10,11 +10,13 @@
 #include <stdlib.h>
 
 #include "command.h"
+#include "terminal.h"
 
 void complain(const char *format, ...)
 {
 	va_list ap;
 
+	terminal_progress_end();
 	fprintf(stderr, "%s: ", program_invocation_short_name);
 	va_start(ap, format);
 	vfprintf(stderr, format, ap);

@@ -13,6 +13,7 @@
 #include "command.h"
 #include "loopback.h"
 #include "signals.h"
+#include "terminal.h"
 #include "text.h"
 
 static const char *why_not_registered(int error)
@@ -85,7 +86,10 @@ struct work {
 };
 
 /* A step, for some bytes from a place on. */
-typedef bool step(struct work *work, size_t at, size_t length);
+struct step {
+	const char *name;
+	bool (*run)(struct work *work, size_t at, size_t length);
+};
 
 static bool save(struct work *work, size_t at, size_t length)
 {
@@ -119,18 +123,27 @@ static bool put_back(struct work *work, size_t at, size_t length)
 	return !p2pmr_write(work->mapping, at, work->before + at, length);
 }
 
-/* All of it, unless the user does not want to wait for that. */
-static bool in_pieces(struct work *work, step *step)
-{
-	size_t length;
+static const struct step saving = { "reading the BAR", save };
+static const struct step writing_by_rdma = { "RDMA WRITE", write_by_rdma };
+static const struct step reading_by_cpu = { "reading the BAR", read_by_cpu };
+static const struct step writing_by_cpu = { "writing to the BAR",
+					    write_by_cpu };
+static const struct step reading_by_rdma = { "RDMA READ", read_by_rdma };
+static const struct step putting_back = { "putting back", put_back };
 
-	for (size_t at = 0; at < work->trial->length; at += length) {
-		length = work->trial->length - at;
+/* All of it, unless the user does not want to wait for that. */
+static bool in_pieces(struct work *work, const struct step *step)
+{
+	size_t length, whole = work->trial->length;
+
+	for (size_t at = 0; at < whole; at += length) {
+		length = whole - at;
 		if (length > PIECE)
 			length = PIECE;
-		if (step != put_back && signals_wait())
+		if (step != &putting_back && signals_wait())
 			return false;
-		if (!step(work, at, length))
+		terminal_progress(step->name, at * 100 / whole);
+		if (!step->run(work, at, length))
 			return false;
 	}
 	return true;
@@ -142,14 +155,16 @@ static bool transfer(struct work *work)
 	size_t length = trial->length;
 
 	fill(work->host, length, getpid());
-	if (!in_pieces(work, write_by_rdma) || !in_pieces(work, read_by_cpu))
+	if (!in_pieces(work, &writing_by_rdma) ||
+	    !in_pieces(work, &reading_by_cpu))
 		return false;
 	trial->write.differing = differing(work->host, work->other, length);
 	trial->write.done = true;
 
 	fill(work->other, length, getpid() + 1);
 	memset(work->host, 0, length);
-	if (!in_pieces(work, write_by_cpu) || !in_pieces(work, read_by_rdma))
+	if (!in_pieces(work, &writing_by_cpu) ||
+	    !in_pieces(work, &reading_by_rdma))
 		return false;
 	trial->read.differing = differing(work->host, work->other, length);
 	trial->read.done = true;
@@ -231,12 +246,13 @@ static int try_mapped(struct trial *trial, struct loopback *loopback,
 	};
 	bool ok = false;
 
-	if (in_pieces(&work, save)) {
+	if (in_pieces(&work, &saving)) {
 		ok = try_registered(&work);
-		in_pieces(&work, put_back);
-		trial->restored = in_pieces(&work, read_by_cpu) &&
+		in_pieces(&work, &putting_back);
+		trial->restored = in_pieces(&work, &reading_by_cpu) &&
 				  !memcmp(before, work.other, length);
 	}
+	terminal_progress_end();
 	if (signals_wait())
 		complain("stopped; the BAR's bytes are what they were");
 	free(before);

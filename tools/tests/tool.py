@@ -90,12 +90,14 @@ def narrow(text):
         assert line == line.rstrip(), f"blanks at the end: {line!r}"
 
 
-def on_terminal(*arguments, **variables):
-    """What the command writes to a terminal."""
+def on_terminal(*arguments, meanwhile=None, **variables):
+    """What the command writes to a terminal; meanwhile is called with its process."""
     parent, child = pty.openpty()
     done = subprocess.Popen([program(), *arguments], stdin=child, stdout=child, stderr=child,
                             env=environment(**variables))
     os.close(child)
+    if meanwhile:
+        meanwhile(done)
     output = b""
     with contextlib.suppress(OSError):
         while part := os.read(parent, 4096):

@@ -4,9 +4,11 @@
 the provider."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -107,6 +109,23 @@ def test_stopped():
     assert packets() - sent < 2 * SIZE // 1024, packets() - sent
 
 
+def test_shows_progress():
+    """On a terminal, from the second second on; it is gone when the result comes."""
+    beginning = hostport.ask("bar-sha256", 0, 0, 4096)
+
+    def lasts(process):
+        while hostport.ask("bar-sha256", 0, 0, 4096) == beginning:
+            assert process.poll() is None, "it is over"
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(3)
+        process.send_signal(signal.SIGCONT)
+
+    output = tool.on_terminal("test", "-l", str(SIZE), tool.function(), "2", meanwhile=lasts)
+    shown, _, result = output.rpartition("\r\033[K")
+    assert re.search(r"\r(RDMA WRITE|reading the BAR) \.\.\. +\d+ %\033\[K", shown), output
+    assert result.count("all bytes right") == 2 and "%" not in result, output
+
+
 def test_disabled():
     path = tool.function_file("enable")
     tool.write(path, 0)
@@ -184,7 +203,8 @@ def exec_without_provider():
 
 if __name__ == "__main__":
     sys.exit(tool.main((test_bar, test_piece, test_goes_through_the_bar, test_registers,
-                        test_of_strangers, test_stopped, test_disabled, test_creates_device,
+                        test_of_strangers, test_stopped, test_shows_progress, test_disabled,
+                        test_creates_device,
                         exec_program, exec_chooses_the_provider, exec_without_provider),
                        sanitized=(test_bar, test_registers, test_creates_device,
                                   exec_program)))
