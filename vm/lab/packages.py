@@ -50,10 +50,10 @@ def built(target, version=""):
     return folder
 
 
-def in_workshop(target, script, packages):
-    """Runs a script in the tree for building with the folder of packages at /out; returns
-    its status and output."""
-    return _run(workshop(target), script, binds=[(packages, "/out", False)])
+def in_workshop(target, script, packages, *more):
+    """Runs a script in the tree for building with the folder of packages at /out, and more
+    where namespace.in_tree() is to put it; returns its status and output."""
+    return _run(workshop(target), script, binds=[(packages, "/out", False), *more])
 
 
 def workshop(target):

@@ -26,7 +26,8 @@ DEFAULT_TIMEOUT = 60
 # which a sample is enough; and the packages, and documentation that takes them, and modules
 # that are loaded again and again, which take minutes; one machine of an unusual fabric.
 LEFT_OUT = ("upstream/*", "provider/*.*", "provider_valgrind/*", "packages/*",
-            "documentation/building-*", "documentation/using-*", "faults/attach",
+            "documentation/building-*", "documentation/using-*", "documentation/fetching-*",
+            "documentation/checkout-*", "faults/attach",
             "faults/load-*", "faults/unload-*", "dmabuf/topology-switch-translated")
 KEPT = ("upstream/test_cq.CQTest", "upstream/test_parent_domain.*", "provider/verbs.write-*",
         "provider/verbs.send-*", "provider/perftest.ib_send_bw-bar-on-both",

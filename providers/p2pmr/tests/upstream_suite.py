@@ -4,7 +4,9 @@
 
     upstream --list               the classes of the suite, as tests of the lab
     upstream upstream/CLASS       runs one on both, and compares
-    upstream --table FILE         runs all: a table and a summary, which is the output too
+    upstream --table FILE [CLASS]...
+                                  runs all, or these: a table and a summary, which is the
+                                  output too
 
 A test fails that passes with stock and not here, and one that does not pass without
 being listed with its reason (upstream_reasons.txt), or passes though it is. The suite
@@ -233,7 +235,7 @@ def summary(rows):
     yield from wrong or ["none that passes with rxe fails with p2pmr, none lacks a reason"]
 
 
-def make_table(file_name):
+def make_table(file_name, chosen):
     rows, known = [], reasons()
     library = ".".join(str(number) for number in versions()["rdma-core"])
     with open(file_name, "w", encoding="utf-8") as file:
@@ -241,7 +243,7 @@ def make_table(file_name):
         file.write("# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause\n"
                    f"# rdma-core {library}'s test suite on Linux {os.uname().release}\n\n"
                    f"{'test':<75} {'rxe':<8} {'p2pmr':<8} why not here\n")
-        for name in classes():
+        for name in chosen:
             for row in compare(name, known):
                 rows.append(row)
                 file.write(line_of(*row) + "\n")
@@ -262,9 +264,11 @@ def main():
         upstream_classes = classes()
         print("\n".join(f"{PART}{name} timeout={TIMEOUT}" for name in upstream_classes))
         return 0
-    if len(arguments) == 2 and arguments[0] == "--table":
-        with huge_pages():
-            return make_table(arguments[1])
+    if len(arguments) >= 2 and arguments[0] == "--table":
+        chosen, known = arguments[2:], classes()
+        if set(chosen) <= set(known):
+            with huge_pages():
+                return make_table(arguments[1], chosen or known)
     name = arguments[0].removeprefix(PART) if len(arguments) == 1 else ""
     if name not in classes(name.partition(".")[0]):
         print(__doc__, file=sys.stderr)
