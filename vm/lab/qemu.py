@@ -29,9 +29,11 @@ PORTS = ("control", "host")
 STREAMS = ("stdout", "stderr")
 TERMINAL = "terminal"
 # iommu.strict: what is unmapped for a device is out of its reach at once, not soon.
+# The watchdog of the TSC compares two clocks that both are emulated, in their own time each:
+# on a busy machine it takes the TSC for a bad one, and the kernel then patches its code.
 KERNEL_ARGUMENTS = (
     "console=ttyS0,115200 ignore_loglevel panic=-1 oops=panic unknown_nmi_panic=1 "
-    "log_buf_len=4M rdinit=/init iommu.strict=1"
+    "log_buf_len=4M rdinit=/init iommu.strict=1 tsc=nowatchdog"
 )
 
 
