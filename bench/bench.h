@@ -29,6 +29,7 @@ struct run {
 	unsigned int mappings; /* that a range consists of */
 	unsigned int alive;    /* regions that exist beside */
 	unsigned int processes;
+	unsigned int offset; /* in the memory's page, of what is copied */
 	bool json;
 	bool instructions; /* are what the clock counts */
 };
@@ -86,7 +87,7 @@ void samples_free(struct samples *samples);
 struct result {
 	const char *benchmark, *operation, *memory;
 	uint64_t size;
-	unsigned int mappings, alive, processes;
+	unsigned int mappings, alive, processes, offset;
 	unsigned int messages; /* that each sample stands for; 0 counts as 1 */
 };
 

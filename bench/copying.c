@@ -8,31 +8,38 @@
 
 #define WARM_UP 2
 
-static void by_library_to(struct area *area, uint8_t *host, size_t size)
+static void by_library_to(uint8_t *memory, uint8_t *host, size_t size,
+			  uint32_t caching)
 {
-	p2pmr_copy_to(area->bytes, host, size, area->caching);
+	p2pmr_copy_to(memory, host, size, caching);
 }
 
-static void by_library_from(struct area *area, uint8_t *host, size_t size)
+static void by_library_from(uint8_t *memory, uint8_t *host, size_t size,
+			    uint32_t caching)
 {
-	p2pmr_copy_from(host, area->bytes, size, area->caching);
+	p2pmr_copy_from(host, memory, size, caching);
 }
 
-static void by_memcpy_to(struct area *area, uint8_t *host, size_t size)
+static void by_memcpy_to(uint8_t *memory, uint8_t *host, size_t size,
+			 uint32_t caching)
 {
-	memcpy(area->bytes, host, size);
-	__asm__ volatile("" : : "r"(area->bytes) : "memory");
+	(void)caching;
+	memcpy(memory, host, size);
+	__asm__ volatile("" : : "r"(memory) : "memory");
 }
 
-static void by_memcpy_from(struct area *area, uint8_t *host, size_t size)
+static void by_memcpy_from(uint8_t *memory, uint8_t *host, size_t size,
+			   uint32_t caching)
 {
-	memcpy(host, area->bytes, size);
+	(void)caching;
+	memcpy(host, memory, size);
 	__asm__ volatile("" : : "r"(host) : "memory");
 }
 
 static const struct {
 	const char *operation;
-	void (*copy)(struct area *area, uint8_t *host, size_t size);
+	void (*copy)(uint8_t *memory, uint8_t *host, size_t size,
+		     uint32_t caching);
 } copies[] = {
 	{ "to", by_library_to },
 	{ "to/memcpy", by_memcpy_to },
@@ -54,7 +61,8 @@ static void measure(const struct run *run, struct area *area, const char *kind,
 		for (size_t k = 0; k < COPIES; k++) {
 			uint64_t begin = now();
 
-			copies[k].copy(area, host, size);
+			copies[k].copy(area->bytes + run->offset, host, size,
+				       area->caching);
 			if (i >= WARM_UP)
 				samples_add(&samples[k], now() - begin);
 		}
@@ -64,6 +72,7 @@ static void measure(const struct run *run, struct area *area, const char *kind,
 			.operation = copies[k].operation,
 			.memory = kind,
 			.size = size,
+			.offset = run->offset,
 		};
 
 		report(run, &result, &samples[k]);
@@ -78,8 +87,8 @@ static bool run_benchmark(const struct run *run)
 		for (size_t i = 0; i < run->size_count; i++) {
 			struct area area;
 
-			if (!area_map(&area, run->memories[k], run->sizes[i],
-				      1))
+			if (!area_map(&area, run->memories[k],
+				      run->offset + run->sizes[i], 1))
 				return false;
 			measure(run, &area, run->memories[k], run->sizes[i]);
 			area_unmap(&area);

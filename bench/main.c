@@ -15,6 +15,7 @@
 #define MAPPINGS_MAX   1024
 #define ALIVE_MAX      1000000
 #define PROCESSES_MAX  256
+#define OFFSET_MAX     4095
 
 const char *argp_program_version = "p2pmr-bench " P2PMR_TOOL_VERSION;
 error_t argp_err_exit_status = EXIT_USAGE;
@@ -51,6 +52,8 @@ static const struct argp_option options[] = {
 	{ "alive", 'a', "N", 0,
 	  "register: N other regions exist; revoke: N are ended at once", 0 },
 	{ "processes", 'p', "N", 0, "register: N at the same time", 0 },
+	{ "offset", 'o', "N", 0,
+	  "copy: begin so many bytes into the memory's page", 0 },
 	{ "json", 'j', NULL, 0, "a JSON document for each line", 0 },
 	{ "instructions", 'i', NULL, 0,
 	  "the clock counts instructions, as in a guest with --icount", 0 },
@@ -144,6 +147,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 		return 0;
 	case 'p':
 		run->processes = number(argument, PROCESSES_MAX, state);
+		return 0;
+	case 'o':
+		run->offset = number(argument, OFFSET_MAX, state);
 		return 0;
 	case 'j':
 		run->json = true;

@@ -82,6 +82,7 @@ static void report_json(const struct run *run, const struct result *result,
 	json_number("mappings", result->mappings);
 	json_number("alive", result->alive);
 	json_number("processes", result->processes);
+	json_number("offset", result->offset);
 	json_number("messages", result->messages);
 	json_number("samples", samples->count);
 	json_string("unit", unit(run));

@@ -2,7 +2,7 @@
 /*
  * Messages between host memory and each kind of memory, both ways, in turn within one run;
  * and what one would do without registering device memory: a transfer into host
- * memory that the CPU copies on.
+ * memory that the CPU copies on, one at a time or in a stream.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,6 +12,10 @@
 #include "text.h"
 
 #define WARM_UP 4
+
+/* Messages of a stream, and how many are on their way: one comes, one is copied. */
+#define STREAM	  16
+#define IN_FLIGHT 2
 
 static bool receive(struct loopback *pair, const struct ibv_mr *mr,
 		    uint32_t length)
@@ -48,21 +52,24 @@ static bool complete(struct loopback *pair, unsigned int count,
 	return true;
 }
 
-static void aim(struct ibv_send_wr *wr, const struct ibv_mr *remote)
+static void aim(struct ibv_send_wr *wr, const struct ibv_mr *remote,
+		uint64_t offset)
 {
+	uint64_t address = (uintptr_t)remote->addr + offset;
+
 	if (wr->opcode == IBV_WR_ATOMIC_FETCH_AND_ADD) {
 		wr->wr.atomic.rkey = remote->rkey;
-		wr->wr.atomic.remote_addr = (uintptr_t)remote->addr;
+		wr->wr.atomic.remote_addr = address;
 		wr->wr.atomic.compare_add = 1;
 	} else {
 		wr->wr.rdma.rkey = remote->rkey;
-		wr->wr.rdma.remote_addr = (uintptr_t)remote->addr;
+		wr->wr.rdma.remote_addr = address;
 	}
 }
 
-bool move(struct loopback *pair, enum ibv_wr_opcode opcode,
-	  const struct ibv_mr *local, const struct ibv_mr *remote,
-	  uint32_t length, enum ibv_wc_status *status)
+static bool post(struct loopback *pair, enum ibv_wr_opcode opcode,
+		 const struct ibv_mr *local, const struct ibv_mr *remote,
+		 uint64_t offset, uint32_t length)
 {
 	struct ibv_sge sge = { .addr = (uintptr_t)local->addr,
 			       .length = length,
@@ -73,18 +80,24 @@ bool move(struct loopback *pair, enum ibv_wr_opcode opcode,
 		.sg_list = &sge,
 		.num_sge = 1,
 	};
-	bool sends = opcode == IBV_WR_SEND;
 	int error;
 
-	if (sends && !receive(pair, remote, length))
-		return false;
-	aim(&wr, remote);
+	aim(&wr, remote, offset);
 	error = ibv_post_send(pair->near, &wr, &bad);
-	if (error) {
+	if (error)
 		complain("ibv_post_send: %s", strerror(error));
-		return false;
-	}
-	return complete(pair, sends ? 2 : 1, status);
+	return !error;
+}
+
+bool move(struct loopback *pair, enum ibv_wr_opcode opcode,
+	  const struct ibv_mr *local, const struct ibv_mr *remote,
+	  uint32_t length, enum ibv_wc_status *status)
+{
+	bool sends = opcode == IBV_WR_SEND;
+
+	return (!sends || receive(pair, remote, length)) &&
+	       post(pair, opcode, local, remote, 0, length) &&
+	       complete(pair, sends ? 2 : 1, status);
 }
 
 /* A way that bytes go, and what has been measured on it. */
@@ -93,6 +106,7 @@ struct way {
 	enum ibv_wr_opcode opcode;
 	bool outward; /* the memory is on the side that asks, else where it goes */
 	bool copies; /* on into the memory, after a transfer into host memory */
+	bool streams;	/* a sample is STREAM messages */
 	uint64_t limit; /* of sizes that it is for; 0: none */
 	struct samples samples;
 };
@@ -106,26 +120,71 @@ struct place {
 	struct way ways[WAYS_MAX]; /* one without a name ends them */
 };
 
-static bool go(struct loopback *pair, struct place *place, struct way *way,
-	       const struct ibv_mr *host, struct ibv_mr *stage, size_t size,
-	       bool counts)
+static bool succeeded(enum ibv_wc_status status)
+{
+	if (status != IBV_WC_SUCCESS)
+		complain("the transfer failed: %s", ibv_wc_status_str(status));
+	return status == IBV_WC_SUCCESS;
+}
+
+static void copy_on(struct place *place, const struct ibv_mr *stage,
+		    uint64_t offset, size_t size)
+{
+	p2pmr_copy_to(place->area.bytes, (uint8_t *)stage->addr + offset, size,
+		      place->area.caching);
+}
+
+static bool go_once(struct loopback *pair, struct place *place, struct way *way,
+		    const struct ibv_mr *host, struct ibv_mr *stage,
+		    size_t size)
 {
 	const struct ibv_mr *here = way->outward ? place->mr : host;
 	const struct ibv_mr *there = way->outward  ? host
 				     : way->copies ? stage
 						   : place->mr;
-	uint64_t begin = now();
 	enum ibv_wc_status status;
 
-	if (!move(pair, way->opcode, here, there, (uint32_t)size, &status))
+	if (!move(pair, way->opcode, here, there, (uint32_t)size, &status) ||
+	    !succeeded(status))
 		return false;
-	if (status != IBV_WC_SUCCESS) {
-		complain("the transfer failed: %s", ibv_wc_status_str(status));
-		return false;
-	}
 	if (way->copies)
-		p2pmr_copy_to(place->area.bytes, stage->addr, size,
-			      place->area.caching);
+		copy_on(place, stage, 0, size);
+	return true;
+}
+
+/* While one message is copied on, the next one comes. */
+static bool go_on(struct loopback *pair, struct place *place, struct way *way,
+		  const struct ibv_mr *host, struct ibv_mr *stage, size_t size)
+{
+	const struct ibv_mr *there = way->copies ? stage : place->mr;
+	size_t apart = way->copies ? size : 0;
+	enum ibv_wc_status status;
+
+	for (unsigned int i = 0; i < STREAM + IN_FLIGHT; i++) {
+		uint64_t offset = i % IN_FLIGHT * apart;
+
+		if (i >= IN_FLIGHT) {
+			if (!complete(pair, 1, &status) || !succeeded(status))
+				return false;
+			if (way->copies)
+				copy_on(place, stage, offset, size);
+		}
+		if (i < STREAM && !post(pair, way->opcode, host, there, offset,
+					(uint32_t)size))
+			return false;
+	}
+	return true;
+}
+
+static bool go(struct loopback *pair, struct place *place, struct way *way,
+	       const struct ibv_mr *host, struct ibv_mr *stage, size_t size,
+	       bool counts)
+{
+	uint64_t begin = now();
+
+	if (!(way->streams ? go_on : go_once)(pair, place, way, host, stage,
+					      size))
+		return false;
 	if (counts)
 		samples_add(&way->samples, now() - begin);
 	return true;
@@ -192,6 +251,7 @@ static void report_place(const struct run *run, const char *benchmark,
 			.memory = place->kind,
 			.size = size,
 			.mappings = place->area.device ? run->mappings : 1,
+			.messages = way->streams ? STREAM : 1,
 		};
 
 		report(run, &result, &way->samples);
@@ -246,7 +306,8 @@ static bool run_ways(const struct run *run, const char *benchmark,
 	size_t most = largest(run);
 	bool ok = loopback_open(&bench.pair, run->device) &&
 		  open_host(&bench, &bench.host, &bench.host_mr, most) &&
-		  open_host(&bench, &bench.stage, &bench.stage_mr, most);
+		  open_host(&bench, &bench.stage, &bench.stage_mr,
+			    IN_FLIGHT * most);
 
 	for (size_t i = 0; ok && i < run->size_count; i++)
 		ok = measure_size(&bench, benchmark, ways, run->sizes[i]);
@@ -290,6 +351,13 @@ static bool run_staged(const struct run *run)
 		{ .operation = "staged",
 		  .opcode = IBV_WR_RDMA_WRITE,
 		  .copies = true },
+		{ .operation = "stream",
+		  .opcode = IBV_WR_RDMA_WRITE,
+		  .streams = true },
+		{ .operation = "stream/staged",
+		  .opcode = IBV_WR_RDMA_WRITE,
+		  .copies = true,
+		  .streams = true },
 	};
 
 	return run_ways(run, "staged", ways);

@@ -16,7 +16,7 @@ SECONDS = 60
 OPERATIONS = {
     "register": ["register", "deregister"],
     "transfer": ["write", "read", "send", "write-from", "read-into", "send-from"],
-    "staged": ["straight", "staged"],
+    "staged": ["straight", "staged", "stream", "stream/staged"],
     "copy": ["to", "to/memcpy", "from", "from/memcpy"],
     "revoke": ["munmap", "peer-told"],
 }
@@ -92,6 +92,27 @@ def transfer_reaches_the_bar():
     assert int(dump.stdout) == 4096, f"{dump.stdout} bytes were copied"
 
 
+def streams_are_many_messages():
+    found = {row["operation"]: row for row in rows("-m", BAR, "-s", "4K", "-n", "2", "staged")}
+    for operation in ("stream", "stream/staged"):
+        assert found[operation]["messages"] == 16, found
+        assert found[operation]["least"] > found[operation.replace("stream/", "")
+                                                 if "/" in operation else "straight"]["least"]
+
+
+def copies_from_an_offset():
+    found = rows("-m", BAR, "-m", "host", "-s", "64,4K", "-n", "2", "-o", "3", "copy")
+    assert len(found) == 16 and {row["offset"] for row in found} == {3}, found
+    resource = Path(os.environ["P2PMR_BAR"])
+    program = ("import mmap, sys\nwith open(sys.argv[1], 'r+b') as f:\n"
+               "    m = mmap.mmap(f.fileno(), 8192)\n    %s")
+    subprocess.run([sys.executable, "-c", program % "m[:8192] = bytes(8192)", resource], check=True)
+    bench("-m", BAR, "-s", "64", "-n", "1", "-o", "3", "copy")
+    kept = subprocess.run([sys.executable, "-c", program % "print(m[:68].hex())", resource],
+                          stdout=subprocess.PIPE, text=True, check=True).stdout
+    assert kept == "00" * 3 + "01" * 64 + "00\n", kept
+
+
 def table_for_people():
     lines = bench("-m", "host", "-s", "4K", "-n", "2", "register").stdout.splitlines()
     assert lines[0].split() == ["benchmark", "operation", "memory", "size", "least", "median",
@@ -108,7 +129,7 @@ def mistakes():
             (["register", "copy"], "one benchmark"), (["-s", "4X", "register"], "'4X'"),
             (["-s", "0", "register"], "'0'"), (["-n", "0", "register"], "'0'"),
             (["-n", "-1", "register"], "'-1'"), (["-a", "x", "register"], "'x'"),
-            (["-p", "1000", "register"], "'1000'"), (["-v", "", "register"], "''"),
+            (["-p", "1000", "register"], "'1000'"), (["-o", "4096", "copy"], "'4096'"), (["-v", "", "register"], "''"),
             (["-s", "17179869184G", "register"], "'17179869184G'")):
         assert words in bench(*arguments, status=2).stderr.splitlines()[0]
     for arguments, words in (
@@ -133,7 +154,8 @@ def help_and_manual():
 
 TESTS = {f"bench/{function.__name__.replace('_', '-')}": function for function in (
     each_benchmark, kinds_of_host_memory, atomics_of_eight_bytes, mixed_ranges,
-    several_at_once, transfer_reaches_the_bar, table_for_people, mistakes, help_and_manual)}
+    several_at_once, transfer_reaches_the_bar,
+    streams_are_many_messages, copies_from_an_offset, table_for_people, mistakes, help_and_manual)}
 
 
 if __name__ == "__main__":

@@ -43,12 +43,17 @@ def run(program, bars, gid_index):
                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                             timeout=SECONDS, check=False)
     server.wait(SECONDS)
-    lines = [[float(word) for word in line.split()]
-             for line in client.stdout.splitlines() if LINE.match(line)]
+    lines = figures(client.stdout)
     if client.returncode or server.returncode or not lines:
         sys.exit(f"{program} {bars}: status {client.returncode}, {server.returncode}\n"
                  f"{client.stdout}")
     return lines
+
+
+def figures(text):
+    """The lines of figures in a client's output."""
+    return [[float(word) for word in line.split()]
+            for line in text.splitlines() if LINE.match(line)]
 
 
 def wait_for_listener(port):
@@ -81,4 +86,5 @@ def main(rounds):
             show(program, place, size, suffix, unit, values)
 
 
-main(int(sys.argv[1]))
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

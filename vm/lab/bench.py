@@ -29,12 +29,14 @@ MEMORIES = {
     "exporter": "/dev/p2pmr_bar/$BAR2-bar2", "mixed": "mixed:$BAR:2",
 }
 
-PREPARE = """\
+PREPARE_TIMED = """\
 set -e
 BAR=$(basename "$(dirname "$P2PMR_BAR")")
+ulimit -l unlimited
+"""
+PREPARE = PREPARE_TIMED + """\
 BAR2=$(basename "$(dirname "$P2PMR_BAR2")")
 echo 16 >/proc/sys/vm/nr_hugepages
-ulimit -l unlimited
 modprobe p2pmr_bar
 echo p2pmr_bar >"/sys/bus/pci/devices/$BAR2/driver_override"
 echo "$BAR2" >/sys/bus/pci/drivers_probe
@@ -48,7 +50,8 @@ echo 'phase provider'
 cost=/usr/libexec/p2pmr/tests/provider-cost
 [ ! -x $cost ] || $cost provider/costs-less-than-stock || :
 """
-COST = re.compile(r"(?P<operation>\S.*?) +(?P<librxe>\d+) +(?P<p2pmr>\d+)(  too many)?")
+COST = re.compile(r"(?P<operation>\S.*?) +(?P<librxe>\d+) +(?P<p2pmr>\d+) +(?P<domain>\d+)"
+                  r"(  too many)?")
 
 
 @dataclass(frozen=True)
@@ -69,13 +72,15 @@ class Phase:
     def concerns(self, kernel):
         return not self.before_kernel or benchreport.version(kernel) < self.before_kernel
 
-    def script(self, samples):
+    def script(self, samples, clock="-i"):
         kinds = " ".join(f'-m "{MEMORIES[memory]}"' for memory in self.memories)
         return (f"{self.before}echo 'phase {self.name}'\n"
-                f"p2pmr-bench -ij -n {self.samples or samples} {kinds} {self.options} {self.benchmark}\n")
+                f"p2pmr-bench -j {clock} -n {self.samples or samples} {kinds} {self.options} {self.benchmark}\n")
 
 
 SIZES = "-s 8,64,4K,64K"
+# Of a registration, and of messages.
+SAMPLES, MESSAGES = 25, 100
 PLAN = (
     Phase("registration", "register", ("host", "bar", "exporter"), "-s 4K,64K,2M", quick=True),
     Phase("registration", "register", ("thp", "hugetlb", "bar-wc"), "-s 4K,64K,2M,16M"),
@@ -86,23 +91,26 @@ PLAN = (
     Phase("alive-1", "register", ("host", "bar"), "-s 4K -a 1"),
     Phase("alive-1000", "register", ("host", "bar"), "-s 4K -a 1000"),
     Phase("alive-100000", "register", ("host", "bar"), "-s 4K -a 100000"),
-    # What a message costs depends on when the driver's thread runs: the least of many.
-    Phase("transfer", "transfer", ("host", "bar", "bar-wc"), SIZES, quick=True, samples=40),
+    # What a message costs depends on when the driver's worker runs: the median of many.
+    Phase("transfer", "transfer", ("host", "bar", "bar-wc"), SIZES, quick=True,
+          samples=MESSAGES),
     Phase("transfer", "transfer", ("host", "bar", "bar-wc"), "-s 1M"),
     Phase("staged", "staged", ("bar", "bar-wc"), "-s 64,4K,64K,1M"),
     Phase("copy", "copy", ("host", "bar", "bar-wc"), "-s 8,64,1K,4K,64K,1M"),
+    Phase("copy-from-byte-1", "copy", ("host", "bar", "bar-wc"), "-s 64,4K,64K -o 1"),
+    Phase("copy-from-byte-8", "copy", ("host", "bar", "bar-wc"), "-s 64,4K,64K -o 8"),
     Phase("revocation-1", "revoke", ("bar",), "-a 1"),
     Phase("revocation-100", "revoke", ("bar",), "-a 100"),
     Phase("revocation-10000", "revoke", ("bar",), "-a 10000", samples=3),
     # In turn and twice, since a guest that has been up for longer counts differently.
     Phase("unloaded", "register", ("host",), "-s 4K,2M", before=UNLOAD, quick=True),
-    Phase("unloaded", "transfer", ("host",), "-s 64,4K", quick=True, samples=40),
+    Phase("unloaded", "transfer", ("host",), "-s 64,4K", quick=True, samples=MESSAGES),
     Phase("loaded", "register", ("host",), "-s 4K,2M", before=LOAD, quick=True),
-    Phase("loaded", "transfer", ("host",), "-s 64,4K", quick=True, samples=40),
+    Phase("loaded", "transfer", ("host",), "-s 64,4K", quick=True, samples=MESSAGES),
     Phase("unloaded", "register", ("host",), "-s 4K,2M", before=UNLOAD, quick=True),
-    Phase("unloaded", "transfer", ("host",), "-s 64,4K", quick=True, samples=40),
+    Phase("unloaded", "transfer", ("host",), "-s 64,4K", quick=True, samples=MESSAGES),
     Phase("loaded", "register", ("host",), "-s 4K,2M", before=LOAD, quick=True),
-    Phase("loaded", "transfer", ("host",), "-s 64,4K", quick=True, samples=40),
+    Phase("loaded", "transfer", ("host",), "-s 64,4K", quick=True, samples=MESSAGES),
 )
 # In a guest of its own, with BARs as large as this machine has addresses for.
 LARGE_BAR = 64 << 30
@@ -111,6 +119,11 @@ LARGE = (
     # Later kernels' rdma_rxe ends at 1 GiB.
     Phase("registration", "register", ("exporter",), "-s 64G", samples=3, before_kernel=(6, 4)),
 )
+# In a guest whose clock goes: copies and transfers side by side on two CPUs.
+TIMED = (
+    Phase("staged-timed", "staged", ("bar", "bar-wc"), "-s 64,4K,64K,1M", samples=50),
+    Phase("copy-timed", "copy", ("host", "bar", "bar-wc"), "-s 64,4K,64K,1M", samples=50),
+)
 
 
 def bench(chosen, quick, out, commit=False):
@@ -118,13 +131,14 @@ def bench(chosen, quick, out, commit=False):
     commit: and makes the counts those to compare with. Returns the exit status."""
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    rows = []
+    results = {"version": 1, "quick": quick, "rows": []}
     for target in chosen:
         with Step(f"{target.name}: measuring"):
-            rows += _measure(target, quick)
-        # What there is stays, should the next target fail.
-        results = {"version": 1, "quick": quick, "rows": rows}
-        (folder / RESULTS).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            for rows in _measure(target, quick):
+                results["rows"] += rows
+                # What there is stays, should the next guest fail.
+                (folder / RESULTS).write_text(json.dumps(results, indent=1) + "\n",
+                                              encoding="utf-8")
     page = benchpage.write(results, folder)
     print(benchreport.summary(results))
     if commit:
@@ -135,11 +149,14 @@ def bench(chosen, quick, out, commit=False):
 
 
 def _measure(target, quick):
+    """The rows of each guest that it takes."""
     if quick:
-        return _count(target, [phase for phase in PLAN if phase.quick], 5, QUICK_TIMEOUT)
-    return (_count(target, PLAN, 15, TIMEOUT, after=PROVIDER)
-            + _count(target, LARGE, 15, TIMEOUT, bar_size=LARGE_BAR)
-            + _perftest(target))
+        yield _count(target, [phase for phase in PLAN if phase.quick], SAMPLES,
+                     QUICK_TIMEOUT)
+        return
+    yield _count(target, PLAN, SAMPLES, TIMEOUT, after=PROVIDER)
+    yield _count(target, LARGE, SAMPLES, TIMEOUT, bar_size=LARGE_BAR)
+    yield _timed(target)
 
 
 def _count(target, phases, samples, timeout, after="", **options):
@@ -151,8 +168,10 @@ def _count(target, phases, samples, timeout, after="", **options):
                             timeout=timeout, **options))
 
 
-def _perftest(target):
-    code = f"echo 'phase perftest'; exec python3 -c \"$0\" {PERFTEST_ROUNDS}"
+def _timed(target):
+    # perftest maps the second BAR, which therefore has no driver.
+    code = (PREPARE_TIMED + "".join(phase.script(phase.samples, clock="") for phase in TIMED)
+            + f"echo 'phase perftest'; exec python3 -c \"$0\" {PERFTEST_ROUNDS}")
     return _run(run.Request(
         target=target, timeout=TIMEOUT,
         command=["sh", "-c", code, PERFTEST.read_text(encoding="utf-8")]))
@@ -201,7 +220,7 @@ class Collector:
     def _cost(self, line):
         """A line of the provider's table; of what else its test says, none."""
         found = COST.fullmatch(line)
-        for name in ("librxe", "p2pmr") if found else ():
+        for name in ("librxe", "p2pmr", "domain") if found else ():
             count = int(found[name])
             self._add({"benchmark": "provider", "operation": found["operation"],
                        "memory": name, "size": 0, "mappings": 1, "alive": 0, "processes": 1,

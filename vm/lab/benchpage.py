@@ -20,6 +20,8 @@ LEGEND = (("host", "private memory, pages of 4 KiB"), ("thp", "the same in trans
           ("bar-far", "perftest: the server's buffer is in a BAR"),
           ("bar-near", "perftest: the client's is"))
 
+# Of two operations in one plot, those whose line is not dashed.
+PLAIN = ("", "to", "from", "straight", "stream")
 # Labels that find room below a plot.
 TICS = 8
 # file, title, phase, operations; where there are several, each is a line of its own
@@ -32,8 +34,16 @@ PLOTS = (
     ("write-from", "RDMA WRITE from the memory", "transfer", ("write-from",)),
     ("staged", "straight into the BAR, or staged in host memory", "staged",
      ("straight", "staged")),
+    ("stream", "a stream straight into the BAR, or staged in host memory, 16 messages", "staged",
+     ("stream", "stream/staged")),
+    ("staged-timed", "the same by the clock: one message", "staged-timed", ("straight", "staged")),
+    ("stream-timed", "the same by the clock: a stream of 16", "staged-timed",
+     ("stream", "stream/staged")),
     ("copy-to", "copies by the CPU to the memory", "copy", ("to", "to/memcpy")),
     ("copy-from", "copies by the CPU from the memory", "copy", ("from", "from/memcpy")),
+    ("copy-to-timed", "the same by the clock, to the memory", "copy-timed", ("to", "to/memcpy")),
+    ("copy-from-timed", "the same by the clock, from the memory", "copy-timed",
+     ("from", "from/memcpy")),
     ("write-bw", "perftest: ib_write_bw", "perftest", ("ib_write_bw",)),
     ("read-bw", "perftest: ib_read_bw", "perftest", ("ib_read_bw",)),
     ("write-lat", "perftest: ib_write_lat", "perftest", ("ib_write_lat",)),
@@ -41,6 +51,7 @@ PLOTS = (
 # Phases shown as tables: title, how the names begin, what each figure is divided by
 TABLES = (
     ("Registration with others beside it", ("alive-", "parallel-"), None),
+    ("Copies from the first or the eighth byte of a page", ("copy-from-byte-",), None),
     ("Several mappings in one range", ("mappings-",), None),
     ("munmap() that revokes, for each region", ("revocation-",), "alive"),
     ("Posting and polling, instructions in user space", ("provider",), None),
@@ -79,7 +90,7 @@ def draw(folder, file, title, lines, unit):
     plots = []
     for number, (name, points) in enumerate(lines.items()):
         memory, _, operation = name.partition(", ")
-        dashed = " dashtype 2" if number and operation not in ("", "to", "from", "straight") else ""
+        dashed = " dashtype 2" if number and operation not in PLAIN else ""
         script += [f"$d{number} << EOD"]
         script += [f"{size} {median} {least} {most}" for size, least, median, most in points]
         script += ["EOD"]

@@ -28,8 +28,12 @@ static void make_extended(struct queue *queue, enum ibv_qp_type type,
 static void make_near_extended(struct cost_setting *setting)
 {
 	struct queue *near = &setting->pair.near;
-	struct ibv_cq_init_attr_ex attr = { .cqe = 128,
-					    .channel = near->channel };
+	struct ibv_cq_init_attr_ex attr = {
+		.cqe = 128,
+		.channel = near->channel,
+		.comp_mask = setting->td ? IBV_CQ_INIT_ATTR_MASK_PD : 0,
+		.parent_domain = setting->td ? near->device->pd : NULL,
+	};
 	struct ibv_cq *before = near->cq;
 
 	setting->cq = ibv_create_cq_ex(setting->pair.device.context, &attr);
@@ -41,13 +45,38 @@ static void make_near_extended(struct cost_setting *setting)
 	assert_int_equal(ibv_destroy_cq(before), 0);
 }
 
-void cost_setting_open(struct cost_setting *setting)
+static void enter_domain(struct cost_setting *setting)
+{
+	struct device *device = &setting->pair.device;
+	struct ibv_td_init_attr td = { 0 };
+	struct ibv_parent_domain_init_attr parent = { .pd = device->pd };
+
+	setting->td = ibv_alloc_td(device->context, &td);
+	assert_non_null(setting->td);
+	parent.td = setting->td;
+	setting->pd = device->pd;
+	device->pd = ibv_alloc_parent_domain(device->context, &parent);
+	assert_non_null(device->pd);
+}
+
+static void leave_domain(struct cost_setting *setting)
+{
+	struct device *device = &setting->pair.device;
+
+	assert_int_equal(ibv_dealloc_pd(device->pd), 0);
+	assert_int_equal(ibv_dealloc_td(setting->td), 0);
+	device->pd = setting->pd;
+}
+
+void cost_setting_open(struct cost_setting *setting, bool in_domain)
 {
 	struct ibv_srq_init_attr srq = { .attr = { .max_wr = 64,
 						   .max_sge = 4 } };
 	struct pair *pair = &setting->pair;
 
 	device_open(&pair->device);
+	if (in_domain)
+		enter_domain(setting);
 	queue_open(&pair->near, &pair->device, IBV_QPT_RC);
 	queue_open(&pair->far, &pair->device, IBV_QPT_RC);
 	queue_open(&setting->ud, &pair->device, IBV_QPT_UD);
@@ -79,7 +108,11 @@ void cost_setting_close(struct cost_setting *setting)
 	memory_release(&setting->to);
 	assert_int_equal(ibv_destroy_srq(setting->srq), 0);
 	queue_close(&setting->ud);
-	pair_close(&setting->pair);
+	queue_close(&setting->pair.near);
+	queue_close(&setting->pair.far);
+	if (setting->td)
+		leave_domain(setting);
+	device_close(&setting->pair.device);
 }
 
 void cost_setting_prepare(struct cost_setting *setting,

@@ -14,13 +14,16 @@ struct cost_setting {
 	struct ibv_srq *srq;
 	struct memory from, to;
 	struct ibv_cq_ex *cq; /* of the near queue pair */
+	struct ibv_td *td;    /* that all of it is in, or NULL */
+	struct ibv_pd *pd;    /* below the parent domain, then */
 	struct ibv_sge sge;
 	struct ibv_send_wr sends[CHAIN];
 	struct ibv_recv_wr receives[CHAIN];
 	struct ibv_wc wc[CHAIN];
 };
 
-void cost_setting_open(struct cost_setting *setting);
+/* in_domain: in a thread domain. */
+void cost_setting_open(struct cost_setting *setting, bool in_domain);
 void cost_setting_close(struct cost_setting *setting);
 
 /* Makes `sends` a chain of these; a send can go to either kind of queue pair. */
