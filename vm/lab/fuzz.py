@@ -55,7 +55,7 @@ def _run(target, duration, seed, cases, folder):
 
 
 def summary(result):
-    """For people, in a few lines."""
+    """For people: one line, and what coverage there is."""
     steps = result["steps"]
     tried = sum(step["tried"] for step in steps)
     worked = sum(step["worked"] for step in steps)
@@ -63,11 +63,5 @@ def summary(result):
              f"{result['first_seed']}, {tried} steps, of which {worked} did something, "
              f"{result['foretold']} outcomes foretold, {result['seconds']:.0f} s: "
              f"{'nothing found' if result['ok'] else 'FOUND SOMETHING'}"]
-    for file in result["coverage"]:
-        lines.append(f"  {file['file']:<24} {file['covered']:>4} of {file['lines']:>4} lines")
-    if result["coverage"]:
-        covered = sum(file["covered"] for file in result["coverage"])
-        total = sum(file["lines"] for file in result["coverage"])
-        lines.append(f"  {'all':<24} {covered:>4} of {total:>4} lines, "
-                     f"{100 * covered // total} %")
+    lines += coverage.report(result["coverage"])
     return "\n".join(lines)
