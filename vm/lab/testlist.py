@@ -46,7 +46,7 @@ LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*", "copy/*", "copy_asan/*", "lib_asan/
                       "lib_valgrind/*", "provider_asan/*", "provider_valgrind/*",
                       "provider/costs-*", "style/clang-format", "style/kernel-doc",
                       "documentation/*", "tool/*", "tool_asan/*", "bench/*",
-                      "chaos/*", "fuzz/*", "security/*", "range/numa-keeps")
+                      "chaos/*", "range/numa-keeps")
 KEPT_ELSEWHERE = ("perftest/ib_write_bw-bar-on-both", "tool/status", "tool/bars*", "tool/mr",
                   "tool/query*", "tool/monitor", "tool/test-bar", "tool/doctor-healthy")
 # On the sanitizer kernel, always: what does not enter the kernel there or finds out nothing
