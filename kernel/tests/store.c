@@ -16,14 +16,14 @@
 
 /* More than STORE. */
 #define REGIONS 100
-#define LARGEST (17 * PAGE)
+#define LARGEST (65 * PAGE)
 
-/* Around a store's 16 pages, and what fits into one. */
+/* Around a store's 64 pages, and what fits into one. */
 static const size_t sizes[] = { 1,	   8,
 				37,	   PAGE - 1,
 				PAGE,	   PAGE + 1,
-				5 * PAGE,  16 * PAGE - 1,
-				16 * PAGE, 16 * PAGE + 1 };
+				5 * PAGE,  64 * PAGE - 1,
+				64 * PAGE, 64 * PAGE + 1 };
 
 struct fixture {
 	struct pair pair;

@@ -44,7 +44,7 @@ struct p2pmr_fastreg {
 };
 
 #define P2PMR_STORE_SIZE 32
-#define P2PMR_STORE_PAGES 16
+#define P2PMR_STORE_PAGES 64
 
 /**
  * struct p2pmr_store - driver MRs that are made before they are needed
