@@ -18,6 +18,9 @@ struct sg_table;
 
 #define CORE_NAME "p2pmr"
 
+/* No CPU has device memory in its cache, and it may be mapped any number of times. */
+#define DEVICE_DMA_ATTRS DMA_ATTR_SKIP_CPU_SYNC
+
 /*
  * Life of a range. SETUP: nobody reaches the memory; an invalidation is seen
  * by p2pmr_range_commit(). LIVE: an invalidation revokes. REVOKING: exactly

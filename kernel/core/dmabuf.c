@@ -202,7 +202,7 @@ static void unmap_chunks(struct device *dev, struct sg_table *sgt,
 	for_each_sg(sgt->sgl, sg, n, i) {
 		cond_resched();
 		dma_unmap_resource(dev, sg_dma_address(sg), sg_dma_len(sg), dir,
-				   0);
+				   DEVICE_DMA_ATTRS);
 	}
 }
 
@@ -223,7 +223,7 @@ static int map_chunks(const struct p2pmr_range *range, struct device *dev,
 			cond_resched();
 			len = min(seg->len - done, SG_CHUNK);
 			dma = dma_map_resource(dev, seg->addr + done, len, dir,
-					       0);
+					       DEVICE_DMA_ATTRS);
 			if (dma_mapping_error(dev, dma)) {
 				unmap_chunks(dev, sgt, n, dir);
 				return p2pmr_refuse(&buffer_range_ops, -EIO,

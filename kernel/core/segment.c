@@ -84,7 +84,8 @@ static dma_addr_t map_one(struct device *dev, struct p2pmr_segment *seg,
 	if (seg->host)
 		return dma_map_page(dev, pfn_to_page(PHYS_PFN(seg->addr)),
 				    offset_in_page(seg->addr), seg->len, dir);
-	return dma_map_resource(dev, seg->addr, seg->len, dir, 0);
+	return dma_map_resource(dev, seg->addr, seg->len, dir,
+				DEVICE_DMA_ATTRS);
 }
 
 static void unmap_dma(struct p2pmr_range *range, unsigned int n)
@@ -98,7 +99,7 @@ static void unmap_dma(struct p2pmr_range *range, unsigned int n)
 				       range->dma_dir);
 		else
 			dma_unmap_resource(range->dma_dev, seg->dma, seg->len,
-					   range->dma_dir, 0);
+					   range->dma_dir, DEVICE_DMA_ATTRS);
 	}
 	put_device(range->dma_dev);
 	range->dma_dev = NULL;

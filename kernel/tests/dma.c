@@ -259,17 +259,6 @@ static void refused(void **state)
 }
 
 /*
- * The kernel's checker of DMA mappings keeps account of dma_map_resource() also
- * when it has failed, which nobody then unmaps: the second failure is reported as
- * a mapping that overlaps the first (6.12; failed mappings of pages it leaves out).
- */
-static void skip_with_dma_checker(void)
-{
-	if (!access("/sys/kernel/debug/dma-api", F_OK))
-		skip_test("the DMA-API checker takes failures for mappings");
-}
-
-/*
  * The device reaches 1 MiB of addresses: the host page in front of the BAR gets
  * one, the BAR none. Then all of them must be free again.
  */

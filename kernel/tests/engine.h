@@ -35,6 +35,13 @@ void engine_bind(void);
 /* Another one becomes the engine, where the machine has several. */
 void engine_choose(const char *other);
 
+/*
+ * Ends the test as skipped where the kernel checks DMA mappings: its checker keeps
+ * account of dma_map_resource() also when that has failed, which nobody then unmaps,
+ * and reports it (6.12; failed mappings of pages it leaves out).
+ */
+void skip_with_dma_checker(void);
+
 /* A file of the module, which can hold one range. */
 int engine_open(void);
 /* Maps addresses of this process for the device; 0 or an errno. */
