@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 /*
  * Pairs of functions with other ways between them than the lab's usual guest
- * has: below one switch, below different root complexes, by a root complex
- * that is known. vm/tests/fabric starts a guest for each of these tests.
+ * has: below one switch, which may redirect by ACS, below different root
+ * complexes, by a root complex that is known. vm/tests/fabric starts a guest
+ * for each of these tests.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,9 @@
 #include "system.h"
 
 #define DEVICES "/sys/bus/pci/devices/"
+/* The BAR below a switch whose ports have no ACS, and below one whose have. */
+#define BELOW_SWITCH	 "P2PMR_BAR3"
+#define BELOW_ACS_SWITCH "P2PMR_BAR4"
 
 /* The folder in sysfs that says what a function is below of. */
 static void place_of(const char *function, char place[PATH_MAX])
@@ -96,9 +100,11 @@ static uint8_t *map_memory(const char *variable)
 	return bytes;
 }
 
-static void scene_open(struct scene *scene, const char *variable)
+/* Around the switch of one BAR; the buffer is of the same or of another. */
+static void scene_open(struct scene *scene, const char *below_switch,
+		       const char *exported)
 {
-	function_of("P2PMR_BAR3", scene->memory);
+	function_of(below_switch, scene->memory);
 	place_of(scene->memory, scene->upstream);
 	go_up(scene->upstream, 2);
 	find_engine(scene->upstream, 2, scene->near);
@@ -106,7 +112,7 @@ static void scene_open(struct scene *scene, const char *variable)
 	find_engine("/sys/devices/pci0000:00", 1, scene->root);
 	engine_load();
 	engine_reaches("");
-	scene->bytes = map_memory(variable);
+	scene->bytes = map_memory(exported);
 	scene->dmabuf = must_export(scene->bytes, EXPORTED);
 }
 
@@ -156,7 +162,7 @@ static void by_switch(void **state)
 	struct scene scene;
 
 	(void)state;
-	scene_open(&scene, "P2PMR_BAR3");
+	scene_open(&scene, BELOW_SWITCH, BELOW_SWITCH);
 	engine_choose(scene.near);
 	assert_way(scene.near, scene.memory, P2PMR_PATH_SWITCH, 0);
 	assert_int_equal(reach_must_ask(scene.near, scene.memory).links, 4);
@@ -180,12 +186,65 @@ static void by_switch_translated(void **state)
 	struct scene scene;
 
 	(void)state;
-	scene_open(&scene, "P2PMR_BAR3");
+	scene_open(&scene, BELOW_SWITCH, BELOW_SWITCH);
 	engine_choose(scene.near);
 	assert_way(scene.near, scene.memory, P2PMR_PATH_UNKNOWN_ROOT,
 		   P2PMR_REACH_TRANSLATED);
 	assert_int_equal(reach_try_attach(scene.dmabuf, EDU_DYNAMIC), EXDEV);
 	engine_reaches(ENGINE_IDS "/1af4:1110");
+	assert_reached(&scene);
+	scene_close(&scene);
+}
+
+/*
+ * The switch's ports send upstream what is for a neighbour, though no address
+ * is translated. Nothing of the kind is to be seen in the ports of the other.
+ */
+static void by_redirecting_switch(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	scene_open(&scene, BELOW_ACS_SWITCH, BELOW_ACS_SWITCH);
+	engine_choose(scene.near);
+	assert_way(scene.near, scene.memory, P2PMR_PATH_UNKNOWN_ROOT,
+		   P2PMR_REACH_REDIRECTED);
+	assert_int_equal(reach_must_ask(scene.near, scene.memory).links, 4);
+	assert_int_equal(reach_try_attach(scene.dmabuf, EDU_DYNAMIC), EXDEV);
+	engine_reaches(ENGINE_IDS "/1af4:1110");
+	assert_way(scene.near, scene.memory, P2PMR_PATH_ALLOWED,
+		   P2PMR_REACH_REDIRECTED);
+	assert_reached(&scene);
+	/* From outside of the switch no port of it is passed sideways. */
+	engine_reaches("");
+	engine_choose(scene.root);
+	assert_way(scene.root, scene.memory, P2PMR_PATH_UNKNOWN_ROOT, 0);
+	scene_close(&scene);
+}
+
+/* The root complex to which it goes is known to send it down again. */
+static void by_redirecting_switch_known_root(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	scene_open(&scene, BELOW_ACS_SWITCH, BELOW_ACS_SWITCH);
+	engine_choose(scene.near);
+	assert_way(scene.near, scene.memory, P2PMR_PATH_ROOT,
+		   P2PMR_REACH_REDIRECTED);
+	assert_reached(&scene);
+	scene_close(&scene);
+}
+
+/* The same switch, with ACS told not to. */
+static void by_switch_told_not_to_redirect(void **state)
+{
+	struct scene scene;
+
+	(void)state;
+	scene_open(&scene, BELOW_ACS_SWITCH, BELOW_ACS_SWITCH);
+	engine_choose(scene.near);
+	assert_way(scene.near, scene.memory, P2PMR_PATH_SWITCH, 0);
 	assert_reached(&scene);
 	scene_close(&scene);
 }
@@ -202,7 +261,7 @@ static void by_known_root(void **state)
 	struct scene scene;
 
 	(void)state;
-	scene_open(&scene, "P2PMR_BAR");
+	scene_open(&scene, BELOW_SWITCH, "P2PMR_BAR");
 	function_of("P2PMR_BAR", memory);
 	engine_choose(scene.root);
 	assert_way(scene.root, memory, P2PMR_PATH_ROOT, P2PMR_REACH_TRANSLATED);
@@ -223,6 +282,9 @@ static void by_known_root(void **state)
 static const struct test tests[] = {
 	TEST("fabric/switch", by_switch),
 	TEST("fabric/switch-translated", by_switch_translated),
+	TEST("fabric/redirected", by_redirecting_switch),
+	TEST("fabric/redirected-known-root", by_redirecting_switch_known_root),
+	TEST("fabric/redirection-off", by_switch_told_not_to_redirect),
 	TEST("fabric/known-root", by_known_root),
 };
 

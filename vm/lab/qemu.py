@@ -10,7 +10,8 @@ MEMORY = "2G"
 CPUS = 2
 # A device that can do DMA to the functions' memory, through the IOMMU.
 ENGINE = "edu,addr=1e.0,dma_mask=0xffffffffffffffff"
-# A switch with such a device and a function with a BAR below it, and one more device below
+# A switch with such a device and a function with a BAR below it; another one whose ports
+# have ACS, as QEMU's downstream ports have not and its root ports have; and a device below
 # a root complex of its own: pairs of functions with other ways between them.
 FABRIC = (
     "pcie-root-port,id=switch,bus=pcie.0,chassis=10,slot=10",
@@ -18,7 +19,13 @@ FABRIC = (
     "xio3130-downstream,id=downstream0,bus=upstream,chassis=11,slot=0",
     "xio3130-downstream,id=downstream1,bus=upstream,chassis=12,slot=1",
     "edu,bus=downstream0,dma_mask=0xffffffffffffffff",
-    "ivshmem-plain,bus=downstream1,memdev=fabric-memory",
+    "ivshmem-plain,bus=downstream1,memdev=fabric-memory0",
+    "pcie-root-port,id=acs-switch,bus=pcie.0,chassis=14,slot=14",
+    "x3130-upstream,id=acs-upstream,bus=acs-switch",
+    "pcie-root-port,id=acs-downstream0,bus=acs-upstream,chassis=15,slot=0",
+    "pcie-root-port,id=acs-downstream1,bus=acs-upstream,chassis=16,slot=1",
+    "edu,bus=acs-downstream0,dma_mask=0xffffffffffffffff",
+    "ivshmem-plain,bus=acs-downstream1,memdev=fabric-memory1",
     "pxb-pcie,id=other,bus=pcie.0,bus_nr=64",
     "pcie-root-port,id=other-port,bus=other,chassis=13,slot=13",
     "edu,bus=other-port,dma_mask=0xffffffffffffffff",
@@ -114,7 +121,9 @@ class Machine:
     def _fabric(self):
         if not self.fabric:
             return []
-        line = ["-object", "memory-backend-ram,id=fabric-memory,size=1M,share=on"]
+        line = []
+        for number in range(2):
+            line += ["-object", f"memory-backend-ram,id=fabric-memory{number},size=1M,share=on"]
         for device in FABRIC:
             line += ["-device", device]
         return line

@@ -24,11 +24,11 @@ DEFAULT_TIMEOUT = 60
 # Nowhere, unless asked for: rdma-core's own suite, the tests of traffic once more with
 # the provider, other people's programs on it, and most of what is slow under valgrind, of
 # which a sample is enough; and the packages, and documentation that takes them, and modules
-# that are loaded again and again, which take minutes; one machine of an unusual fabric.
+# that are loaded again and again, which take minutes; most machines of an unusual fabric.
 LEFT_OUT = ("upstream/*", "provider/*.*", "provider_valgrind/*", "packages/*",
             "documentation/building-*", "documentation/using-*", "documentation/fetching-*",
-            "documentation/checkout-*", "faults/attach",
-            "faults/load-*", "faults/unload-*", "dmabuf/topology-switch-translated")
+            "documentation/checkout-*", "faults/attach", "faults/load-*", "faults/unload-*",
+            "dmabuf/topology-switch-translated", "dmabuf/topology-redirect*-*")
 KEPT = ("upstream/test_cq.CQTest", "upstream/test_parent_domain.*", "provider/verbs.write-*",
         "provider/verbs.send-*", "provider/perftest.ib_send_bw-bar-on-both",
         "provider/program.rc_pingpong", "provider/program.rc_pingpong-device-memory",
@@ -43,6 +43,7 @@ KEPT = ("upstream/test_cq.CQTest", "upstream/test_parent_domain.*", "provider/ve
 # command, what reads files of the kernel that may differ.
 LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*", "copy/*", "copy_asan/*", "lib_asan/*",
                       "dmabuf_asan/*", "dmabuf/preload-*", "dmabuf/topology-switch",
+                      "dmabuf/topology-redirected",
                       "lib_valgrind/*", "provider_asan/*", "provider_valgrind/*",
                       "provider/costs-*", "style/clang-format", "style/kernel-doc",
                       "documentation/*", "tool/*", "tool_asan/*", "bench/*",
