@@ -209,6 +209,11 @@ static void real_driver_without(void **state)
 			     bar_path(BAR), device),
 			 0);
 	assert_string_equal(text, "address=same length=4096\n");
+	/* Forced to, the stock provider has none to give it to. */
+	assert_int_equal(run(text, "P2PMR_DMABUF=always", "--dmabuf",
+			     "%s variable 0 4096 %s", bar_path(BAR), device),
+			 1);
+	assert_ends(text, "errno=95\n");
 	assert_true(module_try_remove(VERBS_MODULE));
 	int status = run(text, "-u x", "--dmabuf", "%s variable 0 4096 %s",
 			 bar_path(BAR), device);

@@ -42,8 +42,8 @@ KEPT = ("upstream/test_cq.CQTest", "upstream/test_parent_domain.*", "provider/ve
 # another. Chaos takes minutes, and a machine of two nodes is a guest of its own. Of the
 # command, what reads files of the kernel that may differ.
 LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*", "copy/*", "copy_asan/*", "lib_asan/*",
-                      "dmabuf_asan/*", "dmabuf/preload-*", "dmabuf/topology-switch",
-                      "dmabuf/topology-redirected",
+                      "dmabuf_asan/*", "dmabuf/preload-*", "dmabuf/forced-*",
+                      "dmabuf/topology-switch", "dmabuf/topology-redirected",
                       "lib_valgrind/*", "provider_asan/*", "provider_valgrind/*",
                       "provider/costs-*", "style/clang-format", "style/kernel-doc",
                       "documentation/*", "tool/*", "tool_asan/*", "bench/*",
