@@ -51,7 +51,9 @@ struct couple_plan {
 	uint64_t seed;
 	unsigned int pause_us;	      /* longest between two transfers */
 	int (*event)(struct owned *); /* by the owner, if not NULL */
-	bool may_fail;		      /* transfers, though nothing is revoked */
+	bool keeps;		      /* what the owner does revokes nothing */
+	bool by_engine;	  /* the owner's bytes go by the DMA engine */
+	bool may_fail;	  /* transfers, though nothing is revoked */
 	bool device_goes; /* the RDMA device: nothing can be closed */
 };
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "bound.h"
+#include "exporting.h"
 #include "host.h"
 #include "modules.h"
 #include "runner.h"
@@ -47,15 +48,31 @@ void function_clean_up(void)
 	free(enabled);
 }
 
+static bool is_of_driver(enum source source)
+{
+	return source == DRIVER || source == DRIVER_WC ||
+	       source == DMABUF_DRIVER;
+}
+
 void function_prepare(enum source source)
 {
+	if (source == DMABUF_EXPORTER)
+		exporter_load("lasting=1");
 	if (source_function(source) != SECOND)
 		return;
 	function_clean_up();
-	if (source == DRIVER || source == DRIVER_WC)
+	if (is_of_driver(source))
 		function_bind(SECOND);
 	else if (source == VFIO)
 		vfio_bind();
+}
+
+void function_release(enum source source)
+{
+	if (source != DMABUF_EXPORTER)
+		return;
+	expect_references(EXPORTER_MODULE, 0);
+	exporter_unload();
 }
 
 static void kill_owner(struct chaos *chaos)
@@ -72,6 +89,15 @@ static void unbind(struct chaos *chaos)
 {
 	(void)chaos;
 	function_unbind(SECOND);
+}
+
+/* The exporter wants one byte of it, and has all of it. */
+static void take_back(struct chaos *chaos)
+{
+	exporter_do("take %zu 1\n",
+		    chaos->victims.plan.offset +
+			    next_random(&chaos->random) % OWNED_SIZE);
+	assert_exporter_says("users=0 ");
 }
 
 static void remove_function(struct chaos *chaos)
@@ -114,8 +140,8 @@ static void delete_link(struct chaos *chaos)
 	pid_t owner = chaos->victims.children[OWNER].pid;
 
 	child_start(&chaos->remover, delete_device, NULL);
-	for (int i = 0; ranges_of(owner, NULL) != ranges_of(owner, "revoked");
-	     i++) {
+	/* A dma-buf itself is not the RDMA device's. */
+	for (int i = 0; mrs_of(owner, NULL) != mrs_of(owner, "revoked"); i++) {
 		assert_true(i < 2000);
 		usleep(10 * 1000);
 	}
@@ -140,7 +166,7 @@ static void try_to_unload(struct chaos *chaos)
 
 	assert_int_equal(unload(VERBS_MODULE), EWOULDBLOCK);
 	assert_int_equal(unload(CORE_MODULE), EWOULDBLOCK);
-	if (source == DRIVER || source == DRIVER_WC)
+	if (is_of_driver(source))
 		assert_int_equal(unload(BAR_MODULE), EWOULDBLOCK);
 }
 
@@ -149,7 +175,7 @@ static void unload_driver(struct chaos *chaos)
 {
 	enum source source = chaos->victims.plan.source;
 
-	if (source != DRIVER && source != DRIVER_WC)
+	if (!is_of_driver(source))
 		return;
 	expect_references(BAR_MODULE, 0);
 	assert_int_equal(unload(BAR_MODULE), 0);
@@ -246,12 +272,23 @@ static void cpu_off_and_on(struct chaos *chaos)
 #define SECOND_SYSFS (OF(SYSFS) | OF(SYSFS_WC))
 #define ANY_DRIVER   (OF(DRIVER) | OF(DRIVER_WC))
 #define ANY_DEVICE   (FIRST_SYSFS | SECOND_SYSFS | ANY_DRIVER | OF(VFIO))
-#define ANY	     (ANY_DEVICE | OF(HOST_MEMORY))
+#define ANY_DMABUF   (OF(DMABUF_SYSFS) | OF(DMABUF_DRIVER) | OF(DMABUF_EXPORTER))
+#define ANY_REGION   (ANY_DEVICE | ANY_DMABUF)
+#define ANY	     (ANY_REGION | OF(HOST_MEMORY))
+
+/* Also what p2pmr alone knows that it goes with its function. */
+#define SECOND_GOES \
+	(SECOND_SYSFS | ANY_DRIVER | OF(DMABUF_SYSFS) | OF(DMABUF_DRIVER))
 
 #define BY_OWNER(name_, weight_, sources_, owner_)                           \
 	{                                                                    \
 		.name = (name_), .weight = (weight_), .sources = (sources_), \
 		.owner = (owner_), .revokes = true, .kills = SIDES           \
+	}
+#define KEEPS_BY_OWNER(name_, weight_, sources_, owner_)                     \
+	{                                                                    \
+		.name = (name_), .weight = (weight_), .sources = (sources_), \
+		.owner = (owner_), .kills = SIDES                            \
 	}
 #define REVOKES(name_, weight_, sources_, happen_, undo_)                    \
 	{                                                                    \
@@ -272,33 +309,35 @@ const struct event events[] = {
 	BY_OWNER("mprotect-none", 2, ANY_DEVICE, owner_makes_inaccessible),
 	BY_OWNER("mremap", 3, ANY_DEVICE, owner_moves),
 	BY_OWNER("map-fixed", 3, ANY_DEVICE, owner_covers),
+	KEEPS_BY_OWNER("dmabuf-munmap", 1, ANY_DMABUF, owner_unmaps),
+	KEEPS_BY_OWNER("dmabuf-close", 1, ANY_DMABUF, owner_closes),
+	REVOKES("dmabuf-taken-back", 2, OF(DMABUF_EXPORTER), take_back, NULL),
 	{ .name = "kill-owner",
 	  .weight = 4,
-	  .sources = ANY_DEVICE,
+	  .sources = ANY_REGION,
 	  .happen = kill_owner,
 	  .revokes = true,
 	  .kills = OWNER },
 	{ .name = "kill-peer",
 	  .weight = 3,
-	  .sources = ANY_DEVICE,
+	  .sources = ANY_REGION,
 	  .happen = kill_peer,
 	  .kills = PEER },
 	{ .name = "link-delete",
 	  .weight = 2,
-	  .sources = ANY_DEVICE,
+	  .sources = ANY_REGION,
 	  .happen = delete_link,
 	  .undo = add_link,
 	  .revokes = true,
 	  .on_second_device = true,
 	  .device_goes = true,
 	  .kills = SIDES },
-	REVOKES("unbind", 3, ANY_DRIVER, unbind, NULL),
-	REVOKES("sysfs-remove", 3, SECOND_SYSFS | ANY_DRIVER, remove_function,
-		rescan),
-	REVOKES("unplug", 1, SECOND_SYSFS | ANY_DRIVER, unplug, plug),
+	REVOKES("unbind", 3, ANY_DRIVER | OF(DMABUF_DRIVER), unbind, NULL),
+	REVOKES("sysfs-remove", 3, SECOND_GOES, remove_function, rescan),
+	REVOKES("unplug", 1, SECOND_GOES, unplug, plug),
 	BY_OWNER("vfio-reset", 1, OF(VFIO), owner_resets),
 	BY_OWNER("vfio-memory-off", 1, OF(VFIO), owner_switches_decoding_off),
-	KEEPS("unload", 3, ANY_DEVICE, try_to_unload, unload_driver),
+	KEEPS("unload", 3, ANY_REGION, try_to_unload, unload_driver),
 	KEEPS("reload", 1, OF(HOST_MEMORY), reload_modules, NULL),
 	{ .name = "interface-down",
 	  .weight = 2,

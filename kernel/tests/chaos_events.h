@@ -17,7 +17,7 @@ struct event {
 	const char *name;
 	unsigned int weight;  /* how often, in a deck of all events */
 	unsigned int sources; /* bits: the memory that it can happen to */
-	/* By the owner, which revokes, or by the director. */
+	/* By the owner, or by the director. */
 	int (*owner)(struct owned *);
 	void (*happen)(struct chaos *chaos);
 	/* The system as before; the couple has ended. */
@@ -53,8 +53,10 @@ struct chaos {
 /* What events must do to the survivors themselves. */
 void survivors_start(struct chaos *chaos);
 bool survivors_end(struct chaos *chaos, char why[WHY_SIZE]);
-/* The second function under the driver that the source wants. */
+/* The second function under the driver that the source wants, or the exporter. */
 void function_prepare(enum source source);
+/* What it needed beside that; whoever used it has ended. */
+void function_release(enum source source);
 /* With no driver, and all else that events leave behind gone. */
 void function_clean_up(void);
 

@@ -10,6 +10,8 @@
 #include <unistd.h>
 
 #include "bound.h"
+#include "exported.h"
+#include "exporting.h"
 
 #define READ_WRITE (PROT_READ | PROT_WRITE)
 
@@ -25,6 +27,9 @@ static const struct {
 	[DRIVER] = { "p2pmr_bar", SECOND, 0 },
 	[DRIVER_WC] = { "p2pmr_bar-wc", SECOND, 0 },
 	[VFIO] = { "vfio", SECOND, 0 },
+	[DMABUF_SYSFS] = { "dmabuf-sysfs", SECOND, BAR2 },
+	[DMABUF_DRIVER] = { "dmabuf-p2pmr_bar", SECOND, 0 },
+	[DMABUF_EXPORTER] = { "dmabuf-exporter", FIRST, 0 },
 	[HOST_MEMORY] = { "host", -1, HOST },
 };
 
@@ -36,6 +41,12 @@ const char *source_name(enum source source)
 int source_function(enum source source)
 {
 	return sources[source].function;
+}
+
+bool source_is_dmabuf(enum source source)
+{
+	return source == DMABUF_SYSFS || source == DMABUF_DRIVER ||
+	       source == DMABUF_EXPORTER;
 }
 
 static void *map_driver(bool wc, size_t offset)
@@ -54,11 +65,15 @@ void owned_map(struct owned *owned, enum source source, size_t offset)
 	switch (source) {
 	case DRIVER:
 	case DRIVER_WC:
+	case DMABUF_DRIVER:
 		owned->bytes = map_driver(source == DRIVER_WC, offset);
 		break;
 	case VFIO:
 		vfio_open(&owned->vfio);
 		owned->bytes = vfio_map(&owned->vfio, offset, OWNED_SIZE);
+		break;
+	case DMABUF_EXPORTER:
+		owned->bytes = exporter_map(offset);
 		break;
 	case HOST_MEMORY:
 		owned->bytes = mmap(NULL, OWNED_SIZE, READ_WRITE,
@@ -71,6 +86,36 @@ void owned_map(struct owned *owned, enum source source, size_t offset)
 	if (owned->bytes == MAP_FAILED)
 		fail_msg("mmap by %s: %s", source_name(source),
 			 strerror(errno));
+}
+
+void owned_register(struct owned *owned, struct ibv_pd *pd, struct ibv_mr *mr)
+{
+	int error;
+
+	if (!source_is_dmabuf(owned->source)) {
+		owned->mr =
+			must_register(pd, owned->bytes, OWNED_SIZE, ACCESS_ALL);
+		*mr = *owned->mr;
+		return;
+	}
+	owned->dmabuf = must_export(owned->bytes, OWNED_SIZE);
+	error = uverbs_register_dmabuf(pd, owned->dmabuf, 0, OWNED_SIZE,
+				       (uintptr_t)owned->bytes, ACCESS_ALL,
+				       &owned->raw);
+	if (error)
+		fail_msg("registering a dma-buf: %s", strerror(error));
+	*mr = (struct ibv_mr){ .addr = owned->bytes,
+			       .length = OWNED_SIZE,
+			       .lkey = owned->raw.lkey,
+			       .rkey = owned->raw.rkey };
+}
+
+void owned_deregister(struct owned *owned)
+{
+	if (owned->mr)
+		assert_int_equal(ibv_dereg_mr(owned->mr), 0);
+	else
+		uverbs_deregister(&owned->raw);
 }
 
 static int error_of(bool failed)
@@ -115,6 +160,11 @@ int owner_covers(struct owned *owned)
 	return error_of(mmap(owned->bytes, OWNED_SIZE, READ_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
 			     0) == MAP_FAILED);
+}
+
+int owner_closes(struct owned *owned)
+{
+	return error_of(close(owned->dmabuf));
 }
 
 int owner_resets(struct owned *owned)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "bound.h"
+#include "engine.h"
 #include "host.h"
 #include "runner.h"
 #include "system.h"
@@ -135,8 +136,7 @@ static struct couple_plan make_plan(struct chaos *chaos,
 				    const struct event *event)
 {
 	bool second = next_random(&chaos->random) % 2;
-
-	return (struct couple_plan){
+	struct couple_plan plan = {
 		.device = second || event->on_second_device
 				  ? SECOND_DEVICE
 				  : need_env("P2PMR_DEV"),
@@ -144,9 +144,15 @@ static struct couple_plan make_plan(struct chaos *chaos,
 		.offset = VICTIMS_AT,
 		.seed = next_random(&chaos->random),
 		.event = event->owner,
+		.keeps = !event->revokes,
 		.may_fail = event->may_fail,
 		.device_goes = event->device_goes,
 	};
+
+	/* The RDMA device's end is none of the engine's business. */
+	if (source_is_dmabuf(plan.source) && !event->device_goes)
+		plan.by_engine = next_random(&chaos->random) % 2;
+	return plan;
 }
 
 /* Lets it happen; from then on `stage` says what came of it. */
@@ -228,10 +234,15 @@ bool chaos_round(struct chaos *chaos, const struct event *event, uint64_t seed,
 	chaos->random = seed;
 	plan = make_plan(chaos, event);
 	function_prepare(plan.source);
+	if (plan.by_engine)
+		engine_load();
 	couple_start(&chaos->victims, &plan);
 	well = run_victims(chaos, event, why);
 	if (event->undo)
 		event->undo(chaos);
+	if (plan.by_engine)
+		engine_unload();
+	function_release(plan.source);
 	chaos->tally.rounds += well;
 	return well && survivors_move(chaos, why);
 }
@@ -240,8 +251,9 @@ const char *chaos_place(const struct chaos *chaos)
 {
 	static char place[64];
 
-	snprintf(place, sizeof(place), "%s %s",
+	snprintf(place, sizeof(place), "%s %s%s",
 		 source_name(chaos->victims.plan.source),
-		 chaos->victims.plan.device);
+		 chaos->victims.plan.device,
+		 chaos->victims.plan.by_engine ? " and the engine" : "");
 	return place;
 }

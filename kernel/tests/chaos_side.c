@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "chaos_couple.h"
+#include "engine.h"
 #include "peer.h"
 #include "runner.h"
 
@@ -171,6 +172,18 @@ static bool reconnect_own(struct side_run *run)
 	return true;
 }
 
+/* The engine's fresh attachment may be refused; it must not move anything then. */
+static bool reattach(struct side_run *run)
+{
+	int *engine = &run->stream.target.engine;
+
+	close(*engine);
+	*engine = engine_open();
+	engine_try_attach(*engine, run->owned.dmabuf, EDU_DYNAMIC,
+			  EDU_BOTH_WAYS);
+	return true;
+}
+
 static void side_begin(struct side_run *run, struct couple *couple,
 		       enum side side)
 {
@@ -194,7 +207,7 @@ void side_be_peer(int socket, void *argument)
 	run.serve = do_nothing;
 	region = learn_region(&run.peer);
 	stream_open(&run.stream, &run.peer.queue, run.peer.device.pd,
-		    (struct target){ region.address, region.rkey, false },
+		    (struct target){ region.address, region.rkey, false, 0 },
 		    ~couple->plan.seed);
 	move_until_over(&run);
 	if (couple->plan.device_goes)
@@ -217,7 +230,9 @@ static void *act(void *argument)
 	}
 	state->error = run->couple->plan.event(&run->owned);
 	/* Unless the director has had enough. */
-	atomic_compare_exchange_strong(&state->stage, &stage, REVOKED);
+	atomic_compare_exchange_strong(&state->stage, &stage,
+				       run->couple->plan.keeps ? KEPT
+							       : REVOKED);
 	return NULL;
 }
 
@@ -231,26 +246,38 @@ static void own_open(struct side_run *run)
 	queue_connect(&run->own.far, run->own.near.qp->qp_num);
 }
 
+/* The half of the MR that is the owner's own, and the way to it. */
+static struct target own_target(struct side_run *run, const struct ibv_mr *mr)
+{
+	struct target target = { (uintptr_t)mr->addr + STREAM_SIZE, mr->lkey,
+				 true, 0 };
+
+	if (run->couple->plan.by_engine) {
+		target.engine = engine_open();
+		engine_attach(target.engine, run->owned.dmabuf, EDU_DYNAMIC);
+		target.address = STREAM_SIZE;
+		run->reconnect = reattach;
+	}
+	return target;
+}
+
 void side_own(int socket, void *argument)
 {
 	struct couple *couple = argument;
 	pthread_t actor;
 	struct side_run run;
-	struct ibv_mr *mr;
+	struct ibv_mr mr;
 
 	(void)socket;
 	side_begin(&run, couple, OWNER);
 	run.reconnect = reconnect_own;
 	run.serve = serve_reconnects;
 	owned_map(&run.owned, couple->plan.source, couple->plan.offset);
-	mr = must_register(run.peer.device.pd, run.owned.bytes, OWNED_SIZE,
-			   ACCESS_ALL);
-	tell_region(&run.peer, mr);
+	owned_register(&run.owned, run.peer.device.pd, &mr);
+	tell_region(&run.peer, &mr);
 	own_open(&run);
 	stream_open(&run.stream, &run.own.near, run.peer.device.pd,
-		    (struct target){ (uintptr_t)mr->addr + STREAM_SIZE,
-				     mr->lkey, true },
-		    couple->plan.seed);
+		    own_target(&run, &mr), couple->plan.seed);
 	if (couple->plan.event)
 		assert_int_equal(pthread_create(&actor, NULL, act, &run), 0);
 	move_until_over(&run);
@@ -258,7 +285,7 @@ void side_own(int socket, void *argument)
 		assert_int_equal(pthread_join(actor, NULL), 0);
 	if (couple->plan.device_goes)
 		return;
-	assert_int_equal(ibv_dereg_mr(mr), 0);
+	owned_deregister(&run.owned);
 	stream_close(&run.stream);
 	queue_close(&run.own.near);
 	queue_close(&run.own.far);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "engine.h"
 #include "runner.h"
 
 /* How long a stream may sleep before it looks whether it is to stop. */
@@ -16,6 +17,7 @@ void stream_open(struct stream *stream, struct queue *queue, struct ibv_pd *pd,
 	stream->queue = queue;
 	stream->target = target;
 	stream->random = seed;
+	stream->size = target.engine ? EDU_BUFFER : STREAM_SIZE;
 	memory_map(&stream->host, HOST, STREAM_SIZE);
 	memory_register(&stream->host, pd);
 }
@@ -65,19 +67,36 @@ static enum step run(struct stream *stream, const struct transfer *transfer,
 	return wc.status == IBV_WC_SUCCESS ? MOVED : FAILED;
 }
 
+/* By way of the engine's own buffer, which nobody else uses meanwhile. */
+static enum step run_engine(struct stream *stream, bool write, uint32_t offset,
+			    uint32_t length, enum ibv_wc_status *status)
+{
+	const struct target *target = &stream->target;
+	int error;
+
+	if (write)
+		engine_fill(stream->host.bytes, length);
+	error = engine_try_move(target->engine, write ? EDU_STORE : EDU_LOAD,
+				target->address + offset, length);
+	if (!error && !write)
+		engine_read(stream->host.bytes, length);
+	*status = error ? IBV_WC_GENERAL_ERR : IBV_WC_SUCCESS;
+	return error ? FAILED : MOVED;
+}
+
 struct result stream_step(struct stream *stream, bool (*stop)(void *),
 			  void *argument)
 {
 	bool write = !stream->is_known || next_random(&stream->random) % 2;
-	uint32_t offset = next_random(&stream->random) % STREAM_SIZE;
+	uint32_t offset = next_random(&stream->random) % stream->size;
 	uint32_t length =
-		1 + next_random(&stream->random) % (STREAM_SIZE - offset);
+		1 + next_random(&stream->random) % (stream->size - offset);
 	struct result result = { 0 };
 	struct transfer transfer;
 
 	if (!stream->is_known) {
 		offset = 0;
-		length = STREAM_SIZE;
+		length = stream->size;
 	}
 	if (write) {
 		pattern_fill(stream->model + offset, length,
@@ -89,7 +108,12 @@ struct result stream_step(struct stream *stream, bool (*stop)(void *),
 
 	transfer = transfer_of(stream, write, offset, length);
 	result.length = length;
-	result.step = run(stream, &transfer, stop, argument, &result.status);
+	if (stream->target.engine)
+		result.step = run_engine(stream, write, offset, length,
+					 &result.status);
+	else
+		result.step =
+			run(stream, &transfer, stop, argument, &result.status);
 	/* Of a write that failed some bytes may have arrived. */
 	stream->is_known = result.step == MOVED;
 	if (result.step != MOVED ||

@@ -20,6 +20,11 @@ struct target {
 	uint64_t address;
 	uint32_t key;
 	bool is_local; /* the posting side has it by its lkey */
+	/*
+	 * The file of a DMA engine that moves the bytes instead; then the address is
+	 * one in the dma-buf that it is attached to. Otherwise 0.
+	 */
+	int engine;
 };
 
 struct stream {
@@ -27,6 +32,7 @@ struct stream {
 	struct memory host;
 	struct target target;
 	uint64_t random;
+	uint32_t size; /* so much of the target; an engine's buffer is small */
 	bool is_known; /* the model is what is there */
 	uint8_t model[STREAM_SIZE];
 };
@@ -50,7 +56,7 @@ void stream_open(struct stream *stream, struct queue *queue, struct ibv_pd *pd,
 		 struct target target, uint64_t seed);
 void stream_close(struct stream *stream);
 
-/* For any thread: nothing is asserted. */
+/* For any thread: of traffic by queue pairs nothing is asserted. */
 struct result stream_step(struct stream *stream, bool (*stop)(void *),
 			  void *argument);
 
