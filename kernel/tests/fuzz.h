@@ -19,6 +19,7 @@
 #include "bar.h"
 #include "endpoint.h"
 #include "host.h"
+#include "uverbs.h"
 
 #define ARENA	    ((uint8_t *)0x200000000000)
 #define ARENA_PAGES 64
@@ -75,6 +76,13 @@ struct region {
 	struct page_view pages[ARENA_PAGES];
 };
 
+/* A part of a dma-buf that a step has registered. */
+struct imported {
+	atomic_flag taken;
+	bool used;
+	struct raw_mr mr;
+};
+
 struct actor {
 	struct world *world;
 	unsigned int index;
@@ -99,6 +107,7 @@ struct world {
 	struct region regions[REGIONS];
 	atomic_int chardevs[HANDLES];
 	atomic_int dmabufs[HANDLES];
+	struct imported imports[HANDLES];
 	struct actor actors[THREADS];
 };
 
@@ -178,6 +187,7 @@ bool step_invalidate(struct actor *me, const uint32_t *arg);
 /* fuzz_requests.c */
 bool step_request(struct actor *me, const uint32_t *arg);
 bool step_reach(struct actor *me, const uint32_t *arg);
+bool step_bar(struct actor *me, const uint32_t *arg);
 bool step_read(struct actor *me, const uint32_t *arg);
 bool step_handle(struct actor *me, const uint32_t *arg);
 /* Up to eight bytes changed, as the two numbers have it; 0: none. */
@@ -186,6 +196,7 @@ unsigned int mutate(void *bytes, size_t size, uint32_t how_many, uint32_t seed);
 /* fuzz_dmabuf.c */
 bool step_export(struct actor *me, const uint32_t *arg);
 bool step_dmabuf(struct actor *me, const uint32_t *arg);
+bool step_import(struct actor *me, const uint32_t *arg);
 /* In the place of another, which is closed. */
 void keep_dmabuf(struct world *w, unsigned int slot, int fd);
 

@@ -94,6 +94,7 @@ static const struct request requests[] = {
 	REQUEST(P2PMR_IOC_EXPORT, p2pmr_ioc_export),
 };
 static const struct request reach = REQUEST(P2PMR_IOC_REACH, p2pmr_ioc_reach);
+static const struct request bar = REQUEST(P2PMR_IOC_BAR, p2pmr_ioc_bar);
 
 /* On the first buses, where the lab's functions are; mostly the first of a device. */
 static void place(uint32_t where, uint8_t *bus, uint8_t *devfn)
@@ -259,6 +260,32 @@ static void check_reach(const struct p2pmr_ioc_reach *asked,
 		wrong("reach answers another question");
 }
 
+static void check_bar(const struct p2pmr_ioc_bar *asked,
+		      const struct p2pmr_ioc_bar *answer, int error)
+{
+	bool there = is_function(asked->domain, asked->bus, asked->devfn);
+
+	tally->foretold++;
+	if (error != (there ? 0 : ENODEV))
+		wrong("bar gives errno %d; the function is %sthere", error,
+		      there ? "" : "not ");
+	if (there && (answer->reason > P2PMR_BAR_NO_ADDRESS ||
+		      !answer->error != (answer->reason == P2PMR_BAR_SERVED)))
+		wrong("bar answers %u, reason %u", answer->error,
+		      answer->reason);
+}
+
+/* What is known of an answer to a request that is as it should be. */
+static void check_answer(unsigned long number,
+			 const union request_argument *asked,
+			 const union request_argument *answer, int error)
+{
+	if (number == P2PMR_IOC_REACH)
+		check_reach(&asked->reach, &answer->reach, error);
+	if (number == P2PMR_IOC_BAR)
+		check_bar(&asked->bar, &answer->bar, error);
+}
+
 static bool send_request(struct actor *me, const struct request *request,
 			 const uint32_t *arg)
 {
@@ -296,10 +323,11 @@ static bool send_request(struct actor *me, const struct request *request,
 		if (*at != GUARD)
 			wrong("request %#lx: byte %zd behind its argument was written",
 			      number, at - bytes - request->size);
-	if (number == P2PMR_IOC_REACH && error != EPROTO &&
-	    asked.size == request->size && !must_fail(&asked, request))
-		check_reach(&asked.reach,
-			    &((union request_argument *)bytes)->reach, error);
+	/* EPROTO: of a file without a handshake. */
+	if (error != EPROTO && asked.size == request->size &&
+	    !must_fail(&asked, request))
+		check_answer(number, &asked, (union request_argument *)bytes,
+			     error);
 	if (!error && number == P2PMR_IOC_EXPORT)
 		keep_dmabuf(me->world, arg[2] >> 16,
 			    ((union request_argument *)bytes)->export.fd);
@@ -317,6 +345,18 @@ bool step_request(struct actor *me, const uint32_t *arg)
 bool step_reach(struct actor *me, const uint32_t *arg)
 {
 	return send_request(me, &reach, arg);
+}
+
+/* The same of a BAR that there may be. */
+bool step_bar(struct actor *me, const uint32_t *arg)
+{
+	uint32_t placed[ARGUMENTS];
+	uint8_t bus, devfn;
+
+	memcpy(placed, arg, sizeof(placed));
+	place(arg[3], &bus, &devfn);
+	placed[3] = bus | devfn << 8 | arg[3] >> 16 << 16;
+	return send_request(me, &bar, placed);
 }
 
 bool step_read(struct actor *me, const uint32_t *arg)

@@ -28,6 +28,8 @@ const struct operation_kind operations[] = {
 	{ "export", 6, step_export },
 	{ "dmabuf", 5, step_dmabuf },
 	{ "reach", 4, step_reach },
+	{ "bar", 3, step_bar },
+	{ "import", 6, step_import },
 };
 const unsigned int nr_operations = ARRAY_SIZE(operations);
 

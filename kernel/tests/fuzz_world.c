@@ -117,6 +117,7 @@ void world_open(struct world *w, const struct fuzz_case *c)
 		atomic_init(&w->chardevs[i], chardev_ready());
 		fcntl(w->chardevs[i], F_SETFL, O_NONBLOCK);
 		atomic_init(&w->dmabufs[i], -1);
+		atomic_flag_clear(&w->imports[i].taken);
 	}
 	for (unsigned int i = 0; i < c->threads; i++)
 		actor_open(&w->actors[i]);
