@@ -87,7 +87,8 @@ static void check_secure_boot(struct doctor *doctor)
 				  signer));
 	else
 		found(doctor, "secure-boot", LEVEL_FAIL,
-		      text_format("apt install --reinstall p2pmr-dkms && "
+		      text_format("apt install openssl && "
+				  "apt install --reinstall p2pmr-dkms && "
 				  "mokutil --import /var/lib/dkms/mok.pub"),
 		      text_format("Secure Boot is on, and the modules are not "
 				  "signed"));

@@ -20,6 +20,8 @@ from lab.qmp import Monitor
 from lab.streams import Lines, MarkedStream
 
 BOOT_SECONDS = 120
+# With firmware before the kernel, which reads and checks all that it starts.
+FIRMWARE_SECONDS = 120
 # Emulation with several threads has two holes: a CPU may still execute the breakpoint by
 # which Linux patches its own code after Linux has taken it away, and on a busy machine
 # the timer may not tick while Linux tries it. Where that happens before the guest is up
@@ -86,7 +88,8 @@ class Guest:
 
     def _attempt(self, machine):
         self._booting = Step("booting the guest")
-        self._boot_seconds = BOOT_SECONDS * machine.slowness
+        self._boot_seconds = (BOOT_SECONDS + FIRMWARE_SECONDS * bool(machine.firmware)
+                              ) * machine.slowness
         self._ending_seconds = ENDING_SECONDS * machine.slowness
         self._selector = selectors.DefaultSelector()
         process = self._start(machine)
@@ -116,6 +119,10 @@ class Guest:
     def tell(self, line):
         """Sends a line to the guest's init."""
         self._send("control", line.encode() + b"\n")
+
+    def type(self, keys):
+        """Sends bytes to the console, where firmware reads them as keys."""
+        self._send("console", keys)
 
     def _start(self, machine):
         theirs = {}

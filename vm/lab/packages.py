@@ -53,7 +53,7 @@ def built(target, version=""):
 def in_workshop(target, script, packages, *more):
     """Runs a script in the tree for building with the folder of packages at /out, and more
     where namespace.in_tree() is to put it; returns its status and output."""
-    return _run(workshop(target), script, binds=[(packages, "/out", False), *more])
+    return in_root(workshop(target), script, binds=[(packages, "/out", False), *more])
 
 
 def workshop(target):
@@ -62,9 +62,13 @@ def workshop(target):
     wanted = re.search(r"^Build-Depends:((?:.*\n)(?: .*\n)*)", control, re.M)[1]
     needs = [re.match(r"[a-z0-9+.-]+", need.strip())[0] for need in wanted.split(",")]
     recipe = ("build-essential", "lintian", *needs)
-    # What is built for a release does not depend on the kernel.
+    return release_root(target, "packaging", recipe)
+
+
+def release_root(target, kind, recipe):
+    """A root with these packages of the target's release, whatever the kernel."""
     release = dataclasses.replace(target, name=target.suite, backports=False)
-    return _root(release, "packaging", recipe)
+    return _root(release, kind, recipe)
 
 
 def clean(target):
@@ -96,7 +100,7 @@ def copy_of_clean(target):
         cache.remove(root)
         namespace.run(["cp", "-a", "--reflink=auto", str(source), str(root)])
         try:
-            yield lambda script, out, *more: _run(
+            yield lambda script, out, *more: in_root(
                 root, script, binds=[(out, "/out", False), *more])
         finally:
             cache.remove(root)
@@ -132,7 +136,7 @@ def _build(target, root, folder, version, rdma_core):
         say(f"{target.suite}: no sources of its rdma-core, so p2pmr-provider is not built "
             "(P2PMR_SOURCES can name a folder with them)")
     with Step(f"{target.suite}: building packages"):
-        status, output = _run(root, BUILD, binds, [version, "" if rdma_core else NO_PROVIDER])
+        status, output = in_root(root, BUILD, binds, [version, "" if rdma_core else NO_PROVIDER])
     (folder / "build.log").write_text(output, encoding="utf-8")
     if status:
         raise LabError(f"{target.suite}: building packages failed (all of it: "
@@ -142,7 +146,7 @@ def _build(target, root, folder, version, rdma_core):
 def _install(target, packages, folder):
     with Step(f"{target.name}: installing packages"):
         namespace.run(["cp", "-a", "--reflink=auto", str(clean(target)), str(folder / "root")])
-        status, output = _run(folder / "root", INSTALL, [(packages, "/out", False)])
+        status, output = in_root(folder / "root", INSTALL, [(packages, "/out", False)])
     if status:
         raise LabError(f"{target.name}: installing packages failed:\n{_end(output)}")
     tree.finish(target, folder)
@@ -152,7 +156,8 @@ def _end(output):
     return "\n".join(output.splitlines()[-LAST_LINES:])
 
 
-def _run(root, script, binds, arguments=()):
+def in_root(root, script, binds, arguments=()):
+    """Runs a script in a root; returns its status and output. binds: as for in_tree."""
     namespace.run(["mkdir", "-p", *(f"{root}{where}" for _, where, _ in binds)])
     command = namespace.in_tree(root, script, binds=binds, arguments=list(arguments))
     result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,

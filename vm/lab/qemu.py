@@ -45,6 +45,16 @@ KERNEL_ARGUMENTS = (
 
 
 @dataclass
+class Firmware:
+    """What a machine with UEFI starts from, instead of kernel and initramfs: the firmware's
+    code and its variables, which it writes to, and a disk with a boot loader."""
+
+    code: Path
+    variables: Path
+    disk: Path
+
+
+@dataclass
 class Machine:
     """What differs from one guest to another."""
 
@@ -61,6 +71,7 @@ class Machine:
     cpu: str = ""
     append: str = ""
     slowness: int = 1
+    firmware: Firmware | None = None
     channels: dict = field(default_factory=dict)
 
     def channel_names(self):
@@ -71,12 +82,11 @@ class Machine:
     def command(self):
         """The command line; channels maps channel_names() to file descriptors."""
         line = ["qemu-system-x86_64", "-nodefaults", "-no-user-config", "-no-reboot",
-                "-display", "none", "-vga", "none", "-machine", "q35", "-m", MEMORY]
+                "-display", "none", "-vga", "none", "-m", MEMORY]
         # Without one vfio-pci takes no function. Before the functions that it serves.
         line += ["-device", "intel-iommu,intremap=off"]
         line += self._accelerator()
-        line += ["-kernel", str(self.vmlinuz), "-initrd", str(self.initramfs),
-                 "-append", f"{KERNEL_ARGUMENTS} {self.append}".strip()]
+        line += self._start()
         line += ["-drive", f"file={_escape(self.image)},format=raw,if=none,id=root,"
                            "snapshot=on,cache=unsafe",
                  "-device", "virtio-blk-pci,drive=root"]
@@ -86,6 +96,21 @@ class Machine:
         line += self._ports() + self._functions() + self._shared_folder()
         line += ["-device", ENGINE] + self._fabric()
         return line
+
+    def _start(self):
+        if not self.firmware:
+            return ["-machine", "q35", "-kernel", str(self.vmlinuz),
+                    "-initrd", str(self.initramfs), "-append", arguments(self.append)]
+        # Only code in system management mode may write to the variables, or Secure Boot
+        # would be of no worth. The disk must not become the first virtio one, the root.
+        return ["-machine", "q35,smm=on",
+                "-global", "driver=cfi.pflash01,property=secure,value=on",
+                "-drive", f"if=pflash,unit=0,format=raw,readonly=on,"
+                          f"file={_escape(self.firmware.code)}",
+                "-drive", f"if=pflash,unit=1,format=raw,file={_escape(self.firmware.variables)}",
+                "-drive", f"file={_escape(self.firmware.disk)},format=raw,if=none,id=boot,"
+                          "snapshot=on",
+                "-device", "ide-hd,drive=boot,bootindex=0"]
 
     def _accelerator(self):
         if self.icount:
@@ -159,6 +184,11 @@ class Slots:
     def plugged(self, number):
         devices = self._monitor.command("qom-list", path="/machine/peripheral")
         return any(device["name"] == _id(number) for device in devices)
+
+
+def arguments(more):
+    """The kernel's command line."""
+    return f"{KERNEL_ARGUMENTS} {more}".strip()
 
 
 def _id(number):

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab import (build, cache, initramfs, kvm, packages, streams, terminal, tree,
-                 verdict)
+from lab import (build, cache, initramfs, kvm, packages, secureboot, streams, terminal,
+                 tree, verdict)
 from lab.errors import UsageError
 from lab.guest import Guest
 from lab.qemu import Machine
@@ -31,6 +31,8 @@ class Request:
     files: more settings for the guest, by name, in /etc/p2pmr-lab
     project: what is installed in it, if not what the checkout builds at this moment
     packages: boot a tree that has the project from its packages, with nothing loaded
+    secure_boot: a file with the firmware's variables, made if it is not there: start by
+        firmware with Secure Boot on, which keeps there what it is told
     """
 
     target: object
@@ -46,6 +48,7 @@ class Request:
     fabric: bool = False
     cpu: str = ""
     append: str = ""
+    secure_boot: Path | None = None
     timeout: float = DEFAULT_TIMEOUT
 
 
@@ -60,12 +63,16 @@ def prepared(request):
         files = _settings(request, bars, token, bool(project))
         archive = folder / "initramfs.cpio"
         archive.write_bytes(made.initramfs.read_bytes() + initramfs.per_run(files) + project)
+        firmware = None
+        if request.secure_boot:
+            firmware = secureboot.firmware(made, archive, request.append,
+                                           request.secure_boot, folder)
         yield Machine(
             vmlinuz=made.vmlinuz, initramfs=archive, image=made.image, bars=bars,
             bar_size=request.bar_size, kvm=not request.icount and kvm.usable(made),
             icount=request.icount, share=request.share, fabric=request.fabric,
             cpu=request.cpu, append=request.append, terminal=not request.command,
-            slowness=request.target.slowness), token.encode()
+            slowness=request.target.slowness, firmware=firmware), token.encode()
 
 
 def _system(request):

@@ -38,7 +38,7 @@ FORMATTER_PACKAGES = ("clang-format",)
 # guest needs to come up, what tests use.
 CLEAN_PACKAGES = (
     "dkms", "gcc", "libc6-dev", "libibverbs-dev", "pkgconf", "python3-pyverbs", "rdma-core",
-    "perftest",
+    "perftest", "mokutil", "openssl",
     "busybox-static", "kmod", "mount", "iproute2", "pciutils", "procps", "udev", "python3",
 )
 

@@ -24,11 +24,13 @@ DEFAULT_TIMEOUT = 60
 # Nowhere, unless asked for: rdma-core's own suite, the tests of traffic once more with
 # the provider, other people's programs on it, and most of what is slow under valgrind, of
 # which a sample is enough; and the packages, and documentation that takes them, and modules
-# that are loaded again and again, which take minutes; most machines of an unusual fabric.
+# that are loaded again and again, which take minutes; most machines of an unusual fabric, and
+# those with Secure Boot.
 LEFT_OUT = ("upstream/*", "provider/*.*", "provider_valgrind/*", "packages/*",
             "documentation/building-*", "documentation/using-*", "documentation/fetching-*",
             "documentation/checkout-*", "faults/attach", "faults/load-*", "faults/unload-*",
-            "dmabuf/topology-switch-translated", "dmabuf/topology-redirect*-*")
+            "dmabuf/topology-switch-translated", "dmabuf/topology-redirect*-*",
+            "secure_boot/*")
 KEPT = ("upstream/test_cq.CQTest", "upstream/test_parent_domain.*", "provider/verbs.write-*",
         "provider/verbs.send-*", "provider/perftest.ib_send_bw-bar-on-both",
         "provider/program.rc_pingpong", "provider/program.rc_pingpong-device-memory",
@@ -52,13 +54,14 @@ KEPT_ELSEWHERE = ("perftest/ib_write_bw-bar-on-both", "tool/status", "tool/bars*
                   "tool/query*", "tool/monitor", "tool/test-bar", "tool/doctor-healthy")
 # On the sanitizer kernel, always: what does not enter the kernel there or finds out nothing
 # of it. The lab's own tests, sources, documentation and packages have no guest of this
-# kernel; user space under its own sanitizers and copies by the CPU make no other calls
-# than without; costs and speed are those of the sanitizers; and the tests of traffic once
-# more with the provider differ in user space only, so the sample above is enough. It knows
-# of no nodes.
-LEFT_OUT_ON_SANITIZER = ("lab/*", "style/*", "documentation/*", "packages/*", "*_asan/*",
-                         "*_valgrind/*", "copy/*", "bench/*", "provider/costs-*",
-                         "perftest/*", "provider/*.*", "range/numa-keeps")
+# kernel, and Secure Boot starts none that Debian has not signed; user space under its own
+# sanitizers and copies by the CPU make no other calls than without; costs and speed are
+# those of the sanitizers; and the tests of traffic once more with the provider differ in
+# user space only, so the sample above is enough. It knows of no nodes.
+LEFT_OUT_ON_SANITIZER = ("lab/*", "style/*", "documentation/*", "packages/*",
+                         "secure_boot/*", "*_asan/*", "*_valgrind/*", "copy/*", "bench/*",
+                         "provider/costs-*", "perftest/*", "provider/*.*",
+                         "range/numa-keeps")
 KEPT_ON_SANITIZER = ("perftest/ib_write_bw-bar-on-both", "perftest/ib_send_bw-bar-on-both",
                      "provider/verbs.write-*", "provider/verbs.send-*",
                      "provider/program.rc_pingpong-device-memory")
