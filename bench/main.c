@@ -65,18 +65,18 @@ struct wanted {
 	const struct benchmark *benchmark;
 };
 
-static unsigned int number(const char *text, unsigned int most,
-			   struct argp_state *state)
+static unsigned int number(const char *text, unsigned int least,
+			   unsigned int most, struct argp_state *state)
 {
 	char *end;
 	unsigned long value;
 
 	errno = 0;
 	value = strtoul(text, &end, 10);
-	if (errno || *text < '0' || *text > '9' || *end || !value ||
+	if (errno || *text < '0' || *text > '9' || *end || value < least ||
 	    value > most)
-		argp_error(state, "'%s' is not a number from 1 to %u", text,
-			   most);
+		argp_error(state, "'%s' is not a number from %u to %u", text,
+			   least, most);
 	return (unsigned int)value;
 }
 
@@ -137,19 +137,19 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 		add_sizes(run, argument, state);
 		return 0;
 	case 'n':
-		run->iterations = number(argument, ITERATIONS_MAX, state);
+		run->iterations = number(argument, 1, ITERATIONS_MAX, state);
 		return 0;
 	case 'v':
-		run->mappings = number(argument, MAPPINGS_MAX, state);
+		run->mappings = number(argument, 1, MAPPINGS_MAX, state);
 		return 0;
 	case 'a':
-		run->alive = number(argument, ALIVE_MAX, state);
+		run->alive = number(argument, 1, ALIVE_MAX, state);
 		return 0;
 	case 'p':
-		run->processes = number(argument, PROCESSES_MAX, state);
+		run->processes = number(argument, 1, PROCESSES_MAX, state);
 		return 0;
 	case 'o':
-		run->offset = number(argument, OFFSET_MAX, state);
+		run->offset = number(argument, 0, OFFSET_MAX, state);
 		return 0;
 	case 'j':
 		run->json = true;
@@ -163,6 +163,8 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 	case ARGP_KEY_END:
 		if (!wanted->benchmark)
 			argp_error(state, "which benchmark?");
+		if (run->offset && wanted->benchmark != &copy_benchmark)
+			argp_error(state, "--offset is for copy");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;

@@ -129,7 +129,8 @@ def mistakes():
             (["register", "copy"], "one benchmark"), (["-s", "4X", "register"], "'4X'"),
             (["-s", "0", "register"], "'0'"), (["-n", "0", "register"], "'0'"),
             (["-n", "-1", "register"], "'-1'"), (["-a", "x", "register"], "'x'"),
-            (["-p", "1000", "register"], "'1000'"), (["-o", "4096", "copy"], "'4096'"), (["-v", "", "register"], "''"),
+            (["-p", "1000", "register"], "'1000'"), (["-o", "4096", "copy"], "'4096'"),
+            (["-o", "1", "register"], "--offset"), (["-v", "", "register"], "''"),
             (["-s", "17179869184G", "register"], "'17179869184G'")):
         assert words in bench(*arguments, status=2).stderr.splitlines()[0]
     for arguments, words in (

@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,7 +197,7 @@ static void ends(void **state)
 struct traffic {
 	struct scene *scene;
 	enum ibv_wr_opcode opcode;
-	unsigned int moved;
+	atomic_uint moved;
 	bool received; /* the last message, by its completion */
 };
 
@@ -251,7 +252,8 @@ static void taken_back(void **state)
 		assert_int_equal(pthread_create(&thread, NULL, keep_moving,
 						&traffic),
 				 0);
-		usleep(100 * 1000);
+		for (int i = 0; i < 5000 && !atomic_load(&traffic.moved); i++)
+			usleep(1000);
 		exporter_do("take 0 1\n");
 		assert_exporter_says("users=0 ");
 		pattern_fill(planted, WINDOW, 84 + i);

@@ -96,14 +96,17 @@ def on_terminal(*arguments, meanwhile=None, **variables):
     done = subprocess.Popen([program(), *arguments], stdin=child, stdout=child, stderr=child,
                             env=environment(**variables))
     os.close(child)
-    if meanwhile:
-        meanwhile(done)
     output = b""
-    with contextlib.suppress(OSError):
-        while part := os.read(parent, 4096):
-            output += part
-    os.close(parent)
-    done.wait(SECONDS)
+    try:
+        if meanwhile:
+            meanwhile(done)
+        with contextlib.suppress(OSError):
+            while part := os.read(parent, 4096):
+                output += part
+        done.wait(SECONDS)
+    finally:
+        done.kill()
+        os.close(parent)
     assert done.returncode != FOUND, output
     return output.decode()
 

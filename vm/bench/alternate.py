@@ -37,6 +37,8 @@ def run(program, bars, gid_index):
         if lines and not any(status):
             return lines
         print(f"{program} {bars}: status {status}\n{text}", file=sys.stderr, flush=True)
+    where = next((name for name, place in PLACES.items() if place == bars), bars)
+    print(f"missing {program} {where}", flush=True)
     return []
 
 
@@ -52,7 +54,7 @@ def run_once(program, bars, gid_index):
     server = subprocess.Popen(command("server"), stdin=subprocess.DEVNULL,
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        wait_for_listener(port)
+        wait_for_listener(port, server)
         client = subprocess.run([*command("client"), "127.0.0.1"], stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                 timeout=SECONDS, check=False)
@@ -70,9 +72,10 @@ def figures(text):
             for line in text.splitlines() if LINE.match(line)]
 
 
-def wait_for_listener(port):
+def wait_for_listener(port, server):
     end = time.monotonic() + SECONDS
-    while not network.is_listening(port) and time.monotonic() < end:
+    while (not network.is_listening(port) and server.poll() is None
+           and time.monotonic() < end):
         time.sleep(0.05)
 
 

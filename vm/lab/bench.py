@@ -75,7 +75,8 @@ class Phase:
     def script(self, samples, clock="-i"):
         kinds = " ".join(f'-m "{MEMORIES[memory]}"' for memory in self.memories)
         return (f"{self.before}echo 'phase {self.name}'\n"
-                f"p2pmr-bench -j {clock} -n {self.samples or samples} {kinds} {self.options} {self.benchmark}\n")
+                f"p2pmr-bench -j {clock} -n {self.samples or samples} {kinds} {self.options} "
+                f"{self.benchmark}\n")
 
 
 SIZES = "-s 8,64,4K,64K"
@@ -131,11 +132,13 @@ def bench(chosen, quick, out, commit=False):
     commit: and makes the counts those to compare with. Returns the exit status."""
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    results = {"version": 1, "quick": quick, "rows": []}
+    results = {"version": 1, "quick": quick, "rows": [], "missing": []}
     for target in chosen:
         with Step(f"{target.name}: measuring"):
             for rows in _measure(target, quick):
-                results["rows"] += rows
+                results["rows"] += [row for row in rows if "missing" not in row]
+                results["missing"] += [f"{target.name}: {row['missing']}" for row in rows
+                                       if "missing" in row]
                 # What there is stays, should the next guest fail.
                 (folder / RESULTS).write_text(json.dumps(results, indent=1) + "\n",
                                               encoding="utf-8")
@@ -145,7 +148,7 @@ def bench(chosen, quick, out, commit=False):
         benchreport.commit(results)
         return 0
     say(f"lab: {page}")
-    return FAILED if benchreport.grown(results) else 0
+    return FAILED if benchreport.grown(results) or results["missing"] else 0
 
 
 def _measure(target, quick):
@@ -202,6 +205,9 @@ class Collector:
         word, _, rest = line.partition(" ")
         if word == "phase":
             self._phase = rest
+            return
+        if word == "missing":
+            self.rows.append({**self._common, "missing": rest})
             return
         if self._phase == "provider":
             self._cost(line)

@@ -51,7 +51,7 @@ PLOTS = (
 # Phases shown as tables: title, how the names begin, what each figure is divided by
 TABLES = (
     ("Registration with others beside it", ("alive-", "parallel-"), None),
-    ("Copies from the first or the eighth byte of a page", ("copy-from-byte-",), None),
+    ("Copies from byte 1 or byte 8 of a page on", ("copy-from-byte-",), None),
     ("Several mappings in one range", ("mappings-",), None),
     ("munmap() that revokes, for each region", ("revocation-",), "alive"),
     ("Posting and polling, instructions in user space", ("provider",), None),
@@ -142,7 +142,8 @@ the least to the 90 % quantile; goals are judged by the least. How the figures c
 
 def write(results, folder):
     """Writes the plots and the page; returns the page's path."""
-    parts = []
+    parts = [f"<p class=\"short\">not measured: {html.escape(what)}</p>"
+             for what in results.get("missing", ())]
     for target, rows in by_target(results).items():
         parts.append(f"<h2>{html.escape(target)}: Linux {html.escape(rows[0]['kernel'])}</h2>")
         parts.append(_goal_table(rows))
