@@ -7,7 +7,6 @@
 #include <linux/module.h>
 #include <linux/p2pmr.h>
 #include <linux/pci.h>
-#include <linux/sched/mm.h>
 #include <linux/slab.h>
 #include <linux/string.h>
 
@@ -22,10 +21,6 @@ static int leave(const char *what, struct pci_dev *pdev)
 		return pci_dev_get(pdev) ? 0 : -ENODEV;
 	if (sysfs_streq(what, "module"))
 		return symbol_get(p2pmr_range_map) ? 0 : -ENOENT;
-	if (sysfs_streq(what, "address-space")) {
-		mmgrab(current->mm);
-		return 0;
-	}
 	if (sysfs_streq(what, "nothing"))
 		return 0;
 	return -EINVAL;
@@ -45,7 +40,7 @@ static const struct kernel_param_ops what_ops = {
 	.set = what_set,
 };
 module_param_cb(what, &what_ops, NULL, 0200);
-MODULE_PARM_DESC(what, "memory, mapping, device, module, address-space or nothing");
+MODULE_PARM_DESC(what, "memory, mapping, device, module or nothing");
 
 static int __init leak_init(void)
 {
