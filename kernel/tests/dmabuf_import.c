@@ -8,6 +8,7 @@
 #include <linux/dma-heap.h>
 #include <rdma/p2pmr-abi.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -21,6 +22,7 @@
 #include "modules.h"
 #include "runner.h"
 #include "system.h"
+#include "watch.h"
 
 #define READ_WRITE (PROT_READ | PROT_WRITE)
 
@@ -76,6 +78,20 @@ static void probe(void **state)
 	close(fd);
 }
 
+/* And not because something else of it has then been noticed. */
+static void assert_ends_before(struct import *import, int fd, uint64_t length)
+{
+	char reason[REASON_SIZE], *text;
+
+	trace_start();
+	assert_int_equal(import_register(import, fd, 0, length, ACCESS_ALL),
+			 EINVAL);
+	text = trace_end();
+	refusal_reason(text, 0, reason);
+	free(text);
+	assert_non_null(strstr(reason, "reaches beyond the dma-buf's"));
+}
+
 static void refusals(void **state)
 {
 	const struct {
@@ -108,6 +124,7 @@ static void refusals(void **state)
 		    !(cases[i].length == UINT64_MAX && error == EFBIG))
 			fail_msg("case %zu: %s", i, strerror(error));
 	}
+	assert_ends_before(&import, buffer.fd, 8 * PAGE + 1);
 	/* uverbs wants the place in the page to be the same. */
 	assert_int_equal(uverbs_register_dmabuf(import.pair.device.pd,
 						buffer.fd, 1, PAGE, 2,
