@@ -66,23 +66,46 @@ struct p2pmr_run {
 };
 
 /*
+ * What an entry is if it maps the page after the one that @pte maps, with the same
+ * flags in all; 0 if that cannot be told. (x86 inverts the address where an entry
+ * is not for access.)
+ */
+static inline unsigned long p2pmr_next_val(pte_t pte)
+{
+#ifdef CONFIG_X86
+	if (pte_val(pte) & _PAGE_PRESENT)
+		return pte_val(pte) + PAGE_SIZE;
+#endif
+	return 0;
+}
+
+/*
  * Extend @run over the entries after @ptep, which maps @addr, up to the end of
- * the table or @end. The caller holds the table's lock.
+ * the table or @end. Most entries differ from the one before by the address alone;
+ * where the CPU has been, by accessed and dirty as well. The caller holds the
+ * table's lock.
  */
 static inline void p2pmr_extend(struct p2pmr_run *run, pte_t *ptep,
 				unsigned long addr, unsigned long end)
 {
 	unsigned long bits = p2pmr_cache_bits(run->prot);
 	unsigned long pfn = PHYS_PFN(run->addr);
+	unsigned long next = p2pmr_next_val(ptep_get(ptep));
 
 	end = min(end, ALIGN_DOWN(addr, PMD_SIZE) + PMD_SIZE);
 	for (addr = (addr & PAGE_MASK) + PAGE_SIZE; addr < end; addr += PAGE_SIZE) {
 		pte_t pte = ptep_get(++ptep);
 
-		if (!pte_present(pte) || pte_pfn(pte) != ++pfn ||
-		    !!pte_write(pte) != run->writable ||
-		    p2pmr_cache_bits(pte_pgprot(pte)) != bits)
-			break;
+		pfn++;
+		if (!next || pte_val(pte) != next) {
+			if (!pte_present(pte) || pte_pfn(pte) != pfn ||
+			    !!pte_write(pte) != run->writable ||
+			    p2pmr_cache_bits(pte_pgprot(pte)) != bits)
+				break;
+			next = p2pmr_next_val(pte);
+		} else {
+			next += PAGE_SIZE;
+		}
 		run->len += PAGE_SIZE;
 	}
 }
