@@ -87,6 +87,7 @@ static void report_json(const struct run *run, const struct result *result,
 	json_number("samples", samples->count);
 	json_string("unit", unit(run));
 	json_number("least", quantile(samples, 0));
+	json_number("p25", quantile(samples, 25));
 	json_number("median", quantile(samples, 50));
 	json_number("mean", mean(samples));
 	json_number("p90", quantile(samples, 90));

@@ -85,6 +85,7 @@ def show(program, place, size, suffix, unit, values):
         "command": "bench", "benchmark": "perftest", "operation": program + suffix,
         "memory": place, "size": size, "mappings": 1, "alive": 0, "processes": 1,
         "messages": ITERATIONS, "samples": len(values), "unit": unit, "least": values[0],
+        "p25": values[(len(values) - 1) * 25 // 100],
         "median": statistics.median(values), "mean": round(statistics.fmean(values), 3),
         "p90": values[(len(values) - 1) * 90 // 100], "most": values[-1]}), flush=True)
 
