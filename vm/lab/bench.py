@@ -104,9 +104,8 @@ PLAN = (
     Phase("revocation-100", "revoke", ("bar",), "-a 100"),
     Phase("revocation-10000", "revoke", ("bar",), "-a 10000", samples=3),
 )
-# In turn and twice, since a guest that has been up for longer counts differently; and not after
-# what takes and gives back 100,000 objects: after that all messages took 477 more once, which is
-# taken for the slab allocator's.
+# In turn and twice, since a guest that has been up for longer counts differently; and not in one
+# in which 100,000 objects have come and gone.
 TAX = (
     Phase("unloaded", "register", ("host",), "-s 4K,2M", before=UNLOAD, quick=True),
     Phase("unloaded", "transfer", ("host",), "-s 64,4K", quick=True, samples=MESSAGES),

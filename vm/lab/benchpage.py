@@ -136,8 +136,8 @@ h3 { font-size: 1em; margin: 1em 0 0; }
 """
 INTRODUCTION = """<p>Counted in instructions of a virtual machine, so that the figures repeat; what
 perftest shows is measured, with host memory and BARs in turn. Points are medians, bars go from
-the least to the 90 % quantile; goals are judged by the least. How the figures come about is in
-<code>docs/performance.md</code>.</p>"""
+the least to the 90 % quantile; goals are judged by the least, those of messages by the lower
+quartile. How the figures come about is in <code>docs/performance.md</code>.</p>"""
 
 
 def write(results, folder):
