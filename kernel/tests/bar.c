@@ -70,6 +70,15 @@ void memory_map(struct memory *memory, enum memory_kind kind, size_t size)
 			 strerror(errno));
 }
 
+void memory_cover(struct memory *memory, size_t step)
+{
+	for (size_t at = 0; at < memory->size; at += step)
+		assert_true(bar_mmap(BAR, memory->bytes + at, PAGE,
+				     PROT_READ | PROT_WRITE,
+				     MAP_SHARED | MAP_FIXED,
+				     memory->size - at) != MAP_FAILED);
+}
+
 struct ibv_mr *must_register(struct ibv_pd *pd, void *address, size_t length,
 			     int access)
 {

@@ -36,6 +36,11 @@ size_t bar_size(enum memory_kind kind);
 
 /* Maps the first `size` bytes (0: the whole BAR), readable and writable. */
 void memory_map(struct memory *memory, enum memory_kind kind, size_t size);
+/*
+ * Puts pages of BAR over host memory, one every `step` bytes and the last ones first, so
+ * that no two are one piece.
+ */
+void memory_cover(struct memory *memory, size_t step);
 /* mmap() of a BAR with everything said; MAP_FAILED as mmap() itself. */
 void *bar_mmap(enum memory_kind kind, void *address, size_t size, int prot,
 	       int flags, size_t offset);

@@ -65,11 +65,7 @@ static void check_attach(void *argument, int error)
 static void map_pieces(struct memory *memory, size_t step)
 {
 	memory_map(memory, HOST, EXPORTED);
-	for (size_t at = 0; at < EXPORTED; at += step)
-		assert_true(bar_mmap(BAR, memory->bytes + at, PAGE,
-				     PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_FIXED,
-				     EXPORTED - at) != MAP_FAILED);
+	memory_cover(memory, step);
 }
 
 /* The DMA API has no errno for its failures, which become EIO. */

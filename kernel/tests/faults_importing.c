@@ -85,17 +85,12 @@ static void importing(void **state)
 	fail_import(&subject, source->name);
 }
 
-/* Pages of a BAR in the opposite order, of which no two are one piece. */
 static void make_of_pieces(struct buffer *buffer, size_t size)
 {
 	struct memory memory;
 
 	memory_map(&memory, HOST, size);
-	for (size_t at = 0; at < size; at += PAGE)
-		assert_true(bar_mmap(BAR, memory.bytes + at, PAGE,
-				     PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_FIXED,
-				     size - at) != MAP_FAILED);
+	memory_cover(&memory, PAGE);
 	*buffer = (struct buffer){ .exporter = "p2pmr",
 				   .fd = must_export(memory.bytes, size),
 				   .size = size,

@@ -94,11 +94,7 @@ static void asking_of_pieces(void **state)
 	(void)state;
 	memory_map(&memory, HOST, SPAN);
 	memset(memory.bytes, 1, SPAN);
-	for (size_t at = 0; at < SPAN; at += 2 * PAGE)
-		assert_true(bar_mmap(BAR, memory.bytes + at, PAGE,
-				     PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_FIXED,
-				     SPAN - at) != MAP_FAILED);
+	memory_cover(&memory, 2 * PAGE);
 	prepare_query(&request, memory.bytes, SPAN);
 	request.look = look_at_pieces;
 	fail_request(&request, "query of BAR and host memory");
@@ -146,11 +142,7 @@ static void exporting_pieces(void **state)
 
 	(void)state;
 	memory_map(&bar, HOST, SPAN);
-	for (size_t at = 0; at < SPAN; at += PAGE)
-		assert_true(bar_mmap(BAR, bar.bytes + at, PAGE,
-				     PROT_READ | PROT_WRITE,
-				     MAP_SHARED | MAP_FIXED,
-				     SPAN - at) != MAP_FAILED);
+	memory_cover(&bar, PAGE);
 	fail_export(bar.bytes, "export of pieces");
 	memory_release(&bar);
 }
