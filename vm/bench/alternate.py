@@ -16,7 +16,9 @@ sys.path.insert(0, "/usr/libexec/p2pmr/tests")
 import network  # noqa: E402
 
 PROGRAMS = ("ib_write_bw", "ib_read_bw", "ib_send_bw", "ib_write_lat", "ib_read_lat",
-            "ib_send_lat")
+            "ib_send_lat", "ib_atomic_bw", "ib_atomic_lat")
+# These know one size.
+ATOMIC = "ib_atomic_"
 # Memory as the report calls it: where the BAR is, seen from the side that asks.
 PLACES = {"host": {}, "bar-far": {"server": "P2PMR_BAR"}, "bar-near": {"client": "P2PMR_BAR2"}}
 ITERATIONS = 30
@@ -48,8 +50,9 @@ def run_once(program, bars, gid_index):
 
     def command(side):
         mmap = [f"--mmap={os.environ[bars[side]]}"] if side in bars else []
+        sizes = [] if program.startswith(ATOMIC) else ["-a"]
         return [program, "-d", os.environ["P2PMR_DEV"], "-x", str(gid_index), "-F",
-                "-a", "-p", str(port), "-n", str(ITERATIONS), *mmap]
+                *sizes, "-p", str(port), "-n", str(ITERATIONS), *mmap]
 
     server = subprocess.Popen(command("server"), stdin=subprocess.DEVNULL,
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -4,7 +4,7 @@
 import html
 import subprocess
 
-from lab.benchreport import by_target, goals, size_text
+from lab.benchreport import by_target, clocked, goals, size_text
 from lab.errors import LabError
 
 PAGE = "index.html"
@@ -46,7 +46,11 @@ PLOTS = (
      ("from", "from/memcpy")),
     ("write-bw", "perftest: ib_write_bw", "perftest", ("ib_write_bw",)),
     ("read-bw", "perftest: ib_read_bw", "perftest", ("ib_read_bw",)),
+    ("send-bw", "perftest: ib_send_bw", "perftest", ("ib_send_bw",)),
+    ("write-rate", "perftest: messages of ib_write_bw", "perftest", ("ib_write_bw/rate",)),
     ("write-lat", "perftest: ib_write_lat", "perftest", ("ib_write_lat",)),
+    ("read-lat", "perftest: ib_read_lat", "perftest", ("ib_read_lat",)),
+    ("send-lat", "perftest: ib_send_lat", "perftest", ("ib_send_lat",)),
 )
 # Phases shown as tables: title, how the names begin, what each figure is divided by
 TABLES = (
@@ -150,6 +154,7 @@ def write(results, folder):
         parts += _draw_all(folder, target, rows)
         parts.append('<div class="tables">')
         parts += _tables(rows)
+        parts.append(_clocked_table(rows))
         parts.append("</div>")
         parts.append(_row_table(rows))
     memories = {row["memory"] for row in results["rows"]}
@@ -196,6 +201,18 @@ def _matrix(rows, divisor):
         lines.append(f"<tr><td>{html.escape(phase)}</td><td>{html.escape(operation)}</td>"
                      f"<td>{size_text(size) if size else ''}</td>{cells}</tr>")
     return "\n".join(lines + ["</table>"])
+
+
+def _clocked_table(rows):
+    """How perftest's figures compare with those of host memory."""
+    lines = [f"<tr><td>{html.escape(operation)}</td><td>{html.escape(memory)}</td>"
+             + "".join(f'<td class="number">{ratio:.2f}</td>' for ratio in ratios) + "</tr>"
+             for operation, memory, ratios in clocked(rows)]
+    if not lines:
+        return ""
+    return ("<div><h3>perftest by the clock, host memory being 1, over all sizes</h3><table>"
+            "<tr><th></th><th></th><th>least</th><th>middle</th><th>most</th></tr>"
+            + "\n".join(lines) + "</table></div>")
 
 
 def _row_table(rows):

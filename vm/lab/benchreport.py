@@ -3,6 +3,7 @@
 counts that are committed for a kernel."""
 
 import json
+import statistics
 from pathlib import Path
 
 REFERENCE = Path(__file__).resolve().parent.parent.parent / "bench" / "reference.json"
@@ -156,6 +157,20 @@ def size_text(number):
     return f"{number} B"
 
 
+# ---------------------------------------------------------------- perftest --
+
+def clocked(rows):
+    """(operation, memory, [least, middle, most]): how the medians of perftest with a buffer in
+    a BAR compare with those in host memory, over all sizes. No goals: the clock of a virtual
+    machine is noise."""
+    figures = Figures(rows, "median")
+    found = {}
+    for ratio, operation, memory, _ in figures.against_host("perftest"):
+        found.setdefault((operation, memory), []).append(ratio)
+    return [(*about, [min(ratios), statistics.median(ratios), max(ratios)])
+            for about, ratios in found.items()]
+
+
 # --------------------------------------------------------------- reference --
 
 # What is measured in a quick run too, and the same in each: work that another thread
@@ -216,6 +231,9 @@ def summary(results):
         for what, figure, limit, reached in goals(rows):
             lines.append(f"  {'reached' if reached else 'short  '}  {what}: {figure} "
                          f"({limit})")
+        lines += [f"  perftest, {operation}, {memory}: {middle:.2f} of host memory's "
+                  f"({least:.2f} to {most:.2f} by size)"
+                  for operation, memory, (least, middle, most) in clocked(rows)]
         if rows[0]["kernel"] not in reference():
             lines.append("  no counts are committed for this kernel, so none are compared")
     return "\n".join(lines + [f"grown: {line}" for line in grown(results)]
