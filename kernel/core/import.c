@@ -32,8 +32,7 @@ static struct workqueue_struct *import_wq;
  * @work: gives all of it back
  * @vmapped: @map is valid
  * @map: the exporter's kernel mapping, of all of the buffer
- * @accessed: access by the CPU has begun, in the direction @dir
- * @dir: as the CPU sees it
+ * @accessed: access by the CPU has begun
  * @entered: the buffer is this module's, and in use; under the reservation
  * @sgt: addresses of a function's own; under the reservation
  */
@@ -46,7 +45,6 @@ struct p2pmr_import {
 	bool vmapped;
 	struct iosys_map map;
 	bool accessed;
-	enum dma_data_direction dir;
 	bool entered;
 	struct sg_table *sgt;
 };
@@ -92,7 +90,7 @@ static void import_free(void *cookie)
 	struct p2pmr_import *import = cookie;
 
 	if (import->accessed)
-		dma_buf_end_cpu_access(import->dmabuf, import->dir);
+		dma_buf_end_cpu_access(import->dmabuf, DMA_BIDIRECTIONAL);
 	if (import->vmapped)
 		p2pmr_dma_buf_vunmap(import->dmabuf, &import->map);
 	if (import->attach)
@@ -240,8 +238,11 @@ static int map_vmap(struct p2pmr_import *import, u64 offset)
 				     MAX_SCHEDULE_TIMEOUT);
 	if (left < 0)
 		return left;
-	import->dir = range->write ? DMA_BIDIRECTIONAL : DMA_FROM_DEVICE;
-	ret = dma_buf_begin_cpu_access(import->dmabuf, import->dir);
+	/*
+	 * Also for a range that is only read: udmabuf maps its pages in the
+	 * direction of whoever is the first, and later ones must have the same.
+	 */
+	ret = dma_buf_begin_cpu_access(import->dmabuf, DMA_BIDIRECTIONAL);
 	if (ret)
 		return ret;
 	import->accessed = true;
