@@ -119,7 +119,8 @@ void function_await(int function)
 	     write_sysfs(function_file(function, "enable"), "1") == EINVAL;
 	     tries++) {
 		if (tries == 200)
-			fail_msg("%s does not come back", addresses[function]);
+			host_slot_fails("%s does not come back",
+					addresses[function]);
 		usleep(100 * 1000);
 	}
 }

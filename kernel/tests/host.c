@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,12 @@
 #define LINE_SIZE (2 * CHUNK + 256)
 #define MARK_SIZE 32
 #define ANSWER_MS 20000
+/* How often ACPI has had an interrupt that was for it. */
+#define INTERRUPTS "/sys/firmware/acpi/interrupts/sci"
+
+/* Before the last request to plug or unplug; -1 if there was none. */
+static long interrupts_before = -1;
+static bool unheard;
 
 static void wait_ready(int fd, short events)
 {
@@ -191,16 +198,50 @@ int host_is_plugged(int bar)
 	return plugged;
 }
 
+static long interrupts(void)
+{
+	FILE *file = fopen(INTERRUPTS, "r");
+	long count = -1;
+
+	if (!file)
+		return -1;
+	if (fscanf(file, "%ld", &count) != 1)
+		count = -1;
+	fclose(file);
+	return count;
+}
+
+bool host_was_unheard(void)
+{
+	return unheard;
+}
+
+void host_slot_fails(const char *format, ...)
+{
+	long now = interrupts();
+	char text[256];
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
+	unheard = now >= 0 && now == interrupts_before;
+	fail_msg("%s; interrupts for ACPI: %ld, before the request %ld", text,
+		 now, interrupts_before);
+	abort(); /* fail_msg() has jumped back into cmocka */
+}
+
 static void ask_slot(const char *what, int bar, int plugged)
 {
 	char *line = new_line();
 
+	interrupts_before = interrupts();
 	snprintf(line, LINE_SIZE, "%s %d\n", what, bar);
 	ask(line);
 	free(line);
 	for (int tries = 0; host_is_plugged(bar) != plugged; tries++) {
 		if (tries == 200)
-			fail_msg("%s %d: nothing happens", what, bar);
+			host_slot_fails("%s %d: nothing happens", what, bar);
 		usleep(100 * 1000);
 	}
 }

@@ -7,6 +7,7 @@
 #ifndef P2PMR_TESTS_HOST_H
 #define P2PMR_TESTS_HOST_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,15 @@ void host_fill(int bar, size_t offset, size_t length, uint8_t byte);
 void host_unplug(int bar);
 void host_plug(int bar);
 int host_is_plugged(int bar);
+/*
+ * Fails the test because plugging or unplugging has no effect, and tells
+ * whether the machine has interrupted for it. Where it has not, the emulator
+ * has lost the interrupt, which says nothing about what is tested: then
+ * host_was_unheard() is true.
+ */
+_Noreturn void host_slot_fails(const char *format, ...)
+	__attribute__((format(printf, 1, 2)));
+bool host_was_unheard(void);
 
 #define SHA256_HEX_LENGTH 64
 void host_sha256(int bar, size_t offset, size_t length,

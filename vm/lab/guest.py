@@ -29,6 +29,8 @@ FIRMWARE_SECONDS = 120
 BOOT_ATTEMPTS = 3
 EMULATION = re.compile(rb"(?:Oops: int3: |Kernel panic - not syncing: IO-APIC \+ timer doesn't "
                        rb"work!).*\r?\n.* Not tainted ")
+# What QEMU's own mistakes end it by.
+CRASHES = (-signal.SIGSEGV, -signal.SIGABRT, -signal.SIGBUS)
 # From the command's end to the end of the streams and of the kernel log.
 ENDING_SECONDS = 30
 # After so long without a word the guest is taken to have said all; it is listened to
@@ -42,13 +44,15 @@ SEND_SECONDS = 10
 @dataclass
 class Outcome:
     """How a guest ended. status is the command's, None if it did not end; hang is the
-    part of the log in which the kernel was asked what it was doing."""
+    part of the log in which the kernel was asked what it was doing; crashed, whether QEMU
+    was ended by a fault of its own."""
 
     status: int | None
     trouble: str
     log: str
     hang: str
     qemu_output: str
+    crashed: bool = False
 
 
 class Guest:
@@ -270,11 +274,13 @@ class Guest:
         self._after_each()
 
     def _outcome(self, process):
+        crashed = False
         if self._status is None and not self._trouble and self._phase != "stopped":
+            crashed = process.returncode in CRASHES
             self._trouble = f"the guest ended by itself (QEMU's status {process.returncode})"
         end = len(self.log) if self._log_before_hang is None else self._log_before_hang
         return Outcome(self._status, self._trouble, _text(self.log[:end]),
-                       _text(self.log[end:]), _complaints(process))
+                       _text(self.log[end:]), _complaints(process), crashed)
 
 
 def _text(data):

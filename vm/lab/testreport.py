@@ -12,7 +12,7 @@ PASSED, FAILED, SKIPPED = "passed", "failed", "skipped"
 _WORDS = {PASSED: "ok  ", FAILED: "FAIL", SKIPPED: "skip"}
 _COLOURS = {PASSED: "32", FAILED: "31;1", SKIPPED: "33"}
 # Of the output of a failed test, so many lines are shown once more at the end.
-LAST_LINES = 20
+LAST_LINES = 40
 
 
 @dataclass

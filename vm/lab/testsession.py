@@ -11,18 +11,24 @@ from lab.streams import Lines
 from lab.testreport import FAILED, PASSED, SKIPPED, Result
 
 SKIP_STATUS = 77
+# The emulator has lost an interrupt that the test was waiting for.
+UNHEARD_STATUS = 75
 # After these the guest may not be what the next test expects: nothing was put back.
-SPOILING = ("timeout", "stuck")
+SPOILING = ("timeout", "stuck", UNHEARD_STATUS)
+# Of the kernel log of a test that has failed, so many lines are shown.
+LOG_LINES = 20
 # What a guest may take around a test: starting it, killing it, reading the log.
 MARGIN_SECONDS = 60
 
 
 def run_tests(target, project, tests, report):
     """Runs the tests of a built project, in as many guests as it takes."""
+    repeated = set()
     while tests:
-        session = _Session(target, project, tests, report)
+        session = _Session(target, project, tests, report, repeated)
+        before = len(repeated)
         session.run()
-        if not session.finished:
+        if not session.finished and len(repeated) == before:
             report.note(f"{target.name}: the guest could not run tests; "
                         f"{len(tests)} not run")
             return
@@ -32,11 +38,12 @@ def run_tests(target, project, tests, report):
 class _Session:
     """One guest and the tests that it gets through."""
 
-    def __init__(self, target, project, tests, report):
+    def __init__(self, target, project, tests, report, repeated):
         self._target = target
         self._project = project
         self._tests = tests
         self._report = report
+        self._repeated = repeated
         self._ended = []
         self._judged = 0
         self._stray = b""
@@ -78,10 +85,10 @@ class _Session:
             end, following = self._end_in_log(event["name"])
             if end < 0:
                 return
-            bad = _bad_lines(self._guest.log[self._judged:end])
+            log = self._guest.log[self._judged:end].decode(errors="replace").replace("\r", "")
             self._judged = following
             self._ended.pop(0)
-            self._finish(event, bad)
+            bad = self._finish(event, log)
             if bad or event["status"] in SPOILING or self._leaves_traces(event["name"]):
                 self._guest.stop()
                 self._ended.clear()
@@ -107,9 +114,16 @@ class _Session:
         return (number + 1 < len(self._tests)
                 and testlist.leaves_traces(*self._tests[number:number + 2]))
 
-    def _finish(self, event, bad):
+    def _finish(self, event, log):
+        """Reports a test; returns the bad lines of its kernel log."""
+        bad = _bad_lines(log)
         result, reason = meaning(event["status"], event["output"])
         output = event["output"]
+        if result == FAILED and not bad:
+            output = "\n".join([*verdict.quoted(log.splitlines()[-LOG_LINES:]), output])
+        if event["status"] == UNHEARD_STATUS and not bad and self._once_more(
+                event["name"], "lost an interrupt", output):
+            return bad
         if event.get("left"):
             result, reason = FAILED, "it left something behind"
         if bad:
@@ -117,6 +131,17 @@ class _Session:
             output += "\n" + "\n".join(bad)
         self._add(event["name"], result, event["seconds"], reason, output)
         self.finished.add(event["name"])
+        return bad
+
+    def _once_more(self, name, what, output):
+        """Whether a test is run again, in a new guest, since the emulator has failed it: that
+        may happen to a test once."""
+        if name in self._repeated:
+            return False
+        self._repeated.add(name)
+        self._report.note(f"{self._target.name}: the emulator {what} in {name}; once more, "
+                          f"in a new guest\n" + "\n".join(verdict.quoted(output.splitlines())))
+        return True
 
     def _conclude(self, outcome):
         """Reports what is left when the guest is gone."""
@@ -128,6 +153,9 @@ class _Session:
         explanation += "\n" + self._stray.decode(errors="replace")
         # The log knows better than the events, which a crash can overtake.
         begun = re.findall(r"p2pmr-lab: begin (\S+)", unjudged)
+        if outcome.crashed and begun and not bad and self._once_more(begun[-1], "crashed",
+                                                                     explanation):
+            return
         if begun:
             self._add(begun[-1], FAILED, 0, "it broke the guest", explanation)
             self.finished.add(begun[-1])
@@ -145,8 +173,8 @@ class _Session:
 
 
 def _bad_lines(log):
-    reports = kernellog.bad_reports(log.decode(errors="replace").replace("\r", ""))
-    return [line for report in reports for line in report.lines if line.strip()]
+    return [line for report in kernellog.bad_reports(log) for line in report.lines
+            if line.strip()]
 
 
 def meaning(status, output):
