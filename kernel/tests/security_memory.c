@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -105,66 +104,6 @@ static void open_files_are_limited(void **state)
 	child_finish(&child);
 	assert_in_range(opened, MOST_FILES / 2, MOST_FILES);
 	expect_references(CORE_MODULE, before);
-}
-
-#define CGROUPS	  "/run/p2pmr-test-cgroup"
-#define GROUP	  CGROUPS "/p2pmr"
-#define QUEUES	  40
-#define QUEUE_KIB 90
-
-static long group_memory(void)
-{
-	char *text = read_file(GROUP "/memory.current");
-	long kib = atol(text) / 1024;
-
-	free(text);
-	return kib;
-}
-
-/* Root, whom no other limit binds. */
-static void watch_in_group(int socket, void *argument)
-{
-	int fds[QUEUES];
-
-	(void)argument;
-	write_file(GROUP "/cgroup.procs", "0\n");
-	meet(socket);
-	for (int i = 0; i < QUEUES; i++)
-		fds[i] = monitor_open();
-	meet(socket);
-	meet(socket);
-	for (int i = 0; i < QUEUES; i++)
-		close(fds[i]);
-	meet(socket);
-}
-
-/* What is not counted for users is counted for the group of the process. */
-static void memory_counts_for_its_group(void **state)
-{
-	struct child child;
-	long before, held, after;
-
-	(void)state;
-	assert_true(mkdir(CGROUPS, 0700) == 0 || errno == EEXIST);
-	assert_int_equal(mount("none", CGROUPS, "cgroup2", 0, NULL), 0);
-	write_file(CGROUPS "/cgroup.subtree_control", "+memory\n");
-	assert_true(mkdir(GROUP, 0700) == 0 || errno == EEXIST);
-
-	child_start(&child, watch_in_group, NULL);
-	meet(child.socket);
-	before = group_memory();
-	meet(child.socket);
-	held = group_memory();
-	meet(child.socket);
-	meet(child.socket);
-	after = group_memory();
-	child_finish(&child);
-	assert_int_equal(rmdir(GROUP), 0);
-	assert_int_equal(umount(CGROUPS), 0);
-	print_message("KiB before, with %d queues, after: %ld, %ld, %ld\n",
-		      QUEUES, before, held, after);
-	assert_true(held - before >= QUEUES * QUEUE_KIB);
-	assert_true(after - before < QUEUES * QUEUE_KIB / 2);
 }
 
 static void assert_file_tells_none(const char *path)
@@ -341,8 +280,6 @@ static void debugging_is_for_root(void **state)
 static const struct test tests[] = {
 	TEST("security/tombstones-count", tombstones_count),
 	TEST("security/open-files-are-limited", open_files_are_limited),
-	TEST("security/memory-counts-for-its-group",
-	     memory_counts_for_its_group),
 	TEST("security/no-address-anywhere", no_address_anywhere),
 	TEST("security/debugging-is-for-root", debugging_is_for_root),
 };
