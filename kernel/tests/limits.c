@@ -155,10 +155,12 @@ static void hold_many(int socket, void *argument)
 		mrs[i] = ibv_reg_mr(device.pd, bar.bytes, bar.size, ACCESS_ALL);
 		errors[i] = mrs[i] ? 0 : errno;
 	}
+	/* What was given back is there again, while others are held and after. */
+	assert_int_equal(ibv_dereg_mr(mrs[0]), 0);
+	mrs[0] = must_register(device.pd, bar.bytes, bar.size, ACCESS_ALL);
 	for (int i = 0; i < MOST_MRS; i++)
 		if (mrs[i])
 			assert_int_equal(ibv_dereg_mr(mrs[i]), 0);
-	/* What was given back is there again. */
 	bar.mr = must_register(device.pd, bar.bytes, bar.size, ACCESS_ALL);
 	send_message(socket, errors, sizeof(errors));
 	memory_release(&bar);
@@ -202,6 +204,8 @@ static void limit_of_memory(void **state)
 	expect_held("user_max_mib", "3", (struct holder){ false, size }, two);
 	expect_held("user_max_mib", "3", (struct holder){ true, size }, all);
 	expect_held("user_max_mib", "6", (struct holder){ false, size }, all);
+	expect_held("user_max_mib", "2", (struct holder){ false, 1 << 20 },
+		    two);
 }
 
 /* Holds one region until the parent says so. */
@@ -313,32 +317,42 @@ static void default_limits(void **state)
 	assert_true(seen.taken < total / 10);
 }
 
+static int try_pin(struct ibv_pd *pd, uint8_t *start, const uint8_t *end)
+{
+	struct ibv_mr *mr = ibv_reg_mr(pd, start, end - start, ACCESS_ALL);
+
+	return mr ? ibv_dereg_mr(mr) : errno;
+}
+
 /* Half host memory, half BAR; the limit lets half of the host half through. */
 static void pin_mixed(int socket, void *argument)
 {
 	const struct rlimit limit = { WINDOW / 4, WINDOW / 4 };
+	uint8_t *middle, *half, *end;
 	struct memory memory;
-	uint8_t *middle;
 	struct device device;
-	int errors[3];
+	int errors[5];
 
 	(void)argument;
 	device_open(&device);
 	memory_map(&memory, HOST, WINDOW);
+	half = memory.bytes + WINDOW / 4;
 	middle = memory.bytes + WINDOW / 2;
+	end = memory.bytes + WINDOW;
 	assert_ptr_equal(bar_mmap(BAR, middle, WINDOW / 2, READ_WRITE,
 				  MAP_SHARED | MAP_FIXED, 0),
 			 middle);
 	assert_int_equal(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+	errors[0] = try_pin(device.pd, memory.bytes, end);
 	become(NOBODY);
-	for (int i = 0; i < 3; i++) {
-		static const size_t starts[] = { WINDOW / 4, 0, WINDOW / 4 };
-		struct ibv_mr *mr =
-			ibv_reg_mr(device.pd, memory.bytes + starts[i],
-				   WINDOW - starts[i], ACCESS_ALL);
-
-		errors[i] = mr ? ibv_dereg_mr(mr) : errno;
-	}
+	errors[1] = try_pin(device.pd, memory.bytes, end);
+	memory.mr = ibv_reg_mr(device.pd, half, end - half, ACCESS_ALL);
+	errors[2] = memory.mr ? 0 : errno;
+	errors[3] = try_pin(device.pd, middle - PAGE, end);
+	if (memory.mr)
+		assert_int_equal(ibv_dereg_mr(memory.mr), 0);
+	memory.mr = NULL;
+	errors[4] = try_pin(device.pd, half, end);
 	send_message(socket, errors, sizeof(errors));
 	memory_release(&memory);
 	device_close(&device);
@@ -347,15 +361,17 @@ static void pin_mixed(int socket, void *argument)
 static void pinned_part_counts(void **state)
 {
 	struct child child;
-	int errors[3];
+	int errors[5];
 
 	(void)state;
 	child_start(&child, pin_mixed, NULL);
 	receive_message(child.socket, errors, sizeof(errors));
 	child_finish(&child);
-	assert_int_equal(errors[0], 0);
+	assert_int_equal(errors[0], 0); /* root */
 	assert_int_equal(errors[1], ENOMEM);
 	assert_int_equal(errors[2], 0);
+	assert_int_equal(errors[3], ENOMEM); /* beside the one before */
+	assert_int_equal(errors[4], 0);
 }
 
 static const struct test tests[] = {
