@@ -92,6 +92,13 @@ static void valid_bar(union request_argument *argument)
 	argument->bar = (struct p2pmr_ioc_bar){ .size = sizeof(argument->bar) };
 }
 
+/* Nor does its DMA go beyond itself. */
+static void valid_reach(union request_argument *argument)
+{
+	argument->reach =
+		(struct p2pmr_ioc_reach){ .size = sizeof(argument->reach) };
+}
+
 #define ABSENT ((size_t)-1)
 #define REQUEST(name_, NAME_)                                                \
 	.name = #name_, .number = P2PMR_IOC_##NAME_, .valid = valid_##name_, \
@@ -127,6 +134,7 @@ static const struct request {
 	  ARRAY(instances, instances, instance_size, p2pmr_instance_info,
 		ranges) },
 	{ REQUEST(bar, BAR), .reserved = ABSENT, .pointer = ABSENT },
+	{ REQUEST(reach, REACH), .reserved = ABSENT, .pointer = ABSENT },
 };
 
 /* With room behind it for what is to come. */

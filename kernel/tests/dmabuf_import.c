@@ -28,6 +28,7 @@
 
 struct source {
 	void (*make)(struct buffer *buffer, size_t size);
+	const char *pieces; /* of the whole buffer; NULL: one */
 };
 
 static void imports(void **state)
@@ -110,11 +111,11 @@ static void refusals(void **state)
 		{ 0, PAGE, IBV_ACCESS_ON_DEMAND, EINVAL },
 		{ 0, PAGE, 1 << 19, EINVAL },
 	};
+	const struct source *source = *state;
 	struct buffer buffer;
 	struct import import;
 
-	(void)state;
-	buffer_of_bar(&buffer, 8 * PAGE);
+	source->make(&buffer, 8 * PAGE);
 	import_open_peer(&import);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		int error = import_register(&import, buffer.fd, cases[i].offset,
@@ -226,23 +227,31 @@ static void outlives_descriptor(void **state)
 	assert_int_equal(ranges_of(getpid(), NULL), 0);
 }
 
-/* Parts of two BARs side by side, across the border. */
+/* Parts of two BARs side by side. */
+static void buffer_of_two_bars(struct buffer *buffer, size_t size)
+{
+	const size_t half = size / 2;
+	struct memory memory;
+
+	memory_map(&memory, HOST, size);
+	assert_true(bar_mmap(BAR2, memory.bytes, half, READ_WRITE,
+			     MAP_SHARED | MAP_FIXED, 5 * PAGE) != MAP_FAILED);
+	assert_true(bar_mmap(BAR, memory.bytes + half, half, READ_WRITE,
+			     MAP_SHARED | MAP_FIXED, PAGE) != MAP_FAILED);
+	*buffer = (struct buffer){ .exporter = "two BARs",
+				   .fd = must_export(memory.bytes, size),
+				   .size = size,
+				   .bytes = memory.bytes };
+}
+
 static void several_pieces(void **state)
 {
-	struct memory memory;
 	struct buffer buffer;
 	struct import import;
 
 	(void)state;
-	memory_map(&memory, HOST, 4 * PAGE);
-	assert_true(bar_mmap(BAR2, memory.bytes, 2 * PAGE, READ_WRITE,
-			     MAP_SHARED | MAP_FIXED, 5 * PAGE) != MAP_FAILED);
-	assert_true(bar_mmap(BAR, memory.bytes + 2 * PAGE, 2 * PAGE, READ_WRITE,
-			     MAP_SHARED | MAP_FIXED, PAGE) != MAP_FAILED);
-	buffer = (struct buffer){ .exporter = "two BARs",
-				  .fd = must_export(memory.bytes, 4 * PAGE),
-				  .size = 4 * PAGE,
-				  .bytes = memory.bytes };
+	buffer_of_two_bars(&buffer, 4 * PAGE);
+	/* Across the border, and behind it. */
 	import_open(&import, buffer.fd, PAGE + 9, 2 * PAGE);
 	assert_imported(&import, &buffer, PAGE + 9);
 	import_close(&import, true);
@@ -346,15 +355,15 @@ static void listed_of_others(void **state)
 /* The second one is too much. What there is goes with the process. */
 static void register_twice(int socket, void *argument)
 {
-	const int *fd = argument;
+	const struct buffer *buffer = argument;
 	struct import import;
 	int errors[2];
 
 	import_open_peer(&import);
 	become(NOBODY);
-	for (size_t i = 0; i < ARRAY_SIZE(errors); i++)
-		errors[i] = import_register(&import, *fd, i * PAGE, PAGE,
-					    ACCESS_ALL);
+	errors[0] = import_register(&import, buffer->fd, 0, buffer->size,
+				    ACCESS_ALL);
+	errors[1] = import_register(&import, buffer->fd, 0, PAGE, ACCESS_ALL);
 	send_message(socket, errors, sizeof(errors));
 }
 
@@ -367,9 +376,10 @@ static void limited(void **state)
 	int errors[2];
 
 	source->make(&buffer, 4 * PAGE);
-	assert_int_equal(
-		module_set(CORE_MODULE, "user_max_ranges", "1", before), 0);
-	child_start(&child, register_twice, &buffer.fd);
+	assert_int_equal(module_set(CORE_MODULE, "user_max_ranges",
+				    source->pieces ?: "1", before),
+			 0);
+	child_start(&child, register_twice, &buffer);
 	receive_message(child.socket, errors, sizeof(errors));
 	child_finish(&child);
 	assert_int_equal(
@@ -451,7 +461,9 @@ static const struct test tests[] = {
 	TEST_OF("dmabuf/import-of-heap", imports, SOURCE(buffer_of_heap)),
 	TEST_OF("dmabuf/import-of-drm", imports, SOURCE(buffer_of_drm)),
 	TEST("dmabuf/import-probe", probe),
-	TEST("dmabuf/import-refusals", refusals),
+	TEST_OF("dmabuf/import-refusals", refusals, SOURCE(buffer_of_drm)),
+	TEST_OF("dmabuf/import-of-own-refusals", refusals,
+		SOURCE(buffer_of_bar)),
 	TEST("dmabuf/import-read-only-buffer", read_only_buffer),
 	TEST("dmabuf/import-read-only-descriptor", read_only_descriptor),
 	TEST("dmabuf/import-outlives-descriptor", outlives_descriptor),
@@ -461,6 +473,8 @@ static const struct test tests[] = {
 	TEST("dmabuf/import-listed-of-others", listed_of_others),
 	TEST_OF("dmabuf/import-limited", limited, SOURCE(buffer_of_drm)),
 	TEST_OF("dmabuf/import-of-own-limited", limited, SOURCE(buffer_of_bar)),
+	TEST_OF("dmabuf/import-of-pieces-limited", limited,
+		(&(const struct source){ buffer_of_two_bars, "2" })),
 	TEST("dmabuf/import-rereg", rereg),
 	TEST("dmabuf/import-without-the-module", without_the_module),
 };

@@ -144,6 +144,39 @@ static void revoked_range(void **state)
 	close(fd);
 }
 
+/* Nothing of those before it, whatever the kernel described in the same place. */
+static void revoked_behind_many(void **state)
+{
+	enum {
+		NUMBER = 40
+	};
+	static const struct p2pmr_location nowhere;
+	const struct p2pmr_list_range *last;
+	struct ibv_mr *mrs[NUMBER];
+	struct listing listing;
+	struct memory bar;
+	struct asker a;
+
+	(void)state;
+	asker_open(&a, BAR);
+	memory_map(&bar, BAR2, WINDOW);
+	for (int i = 0; i < NUMBER; i++)
+		mrs[i] = must_register(a.device.pd, a.memory.bytes, PAGE,
+				       ACCESS_ALL);
+	memory_register(&bar, a.device.pd);
+	assert_int_equal(munmap(bar.bytes, PAGE), 0);
+	list(a.fd, &listing, P2PMR_LIST_ALL);
+	assert_int_equal(listing.list.count, NUMBER + 1);
+	last = &listing.ranges[NUMBER];
+	assert_int_equal(last->state, P2PMR_STATE_REVOKED);
+	assert_int_equal(last->device_segments, 0);
+	assert_memory_equal(&last->location, &nowhere, sizeof(nowhere));
+	memory_release(&bar);
+	for (int i = 0; i < NUMBER; i++)
+		assert_int_equal(ibv_dereg_mr(mrs[i]), 0);
+	asker_close(&a);
+}
+
 /* The same ranges in portions of one, two, ..., and never one twice. */
 static void in_portions(void **state)
 {
@@ -333,6 +366,7 @@ static const struct test tests[] = {
 	TEST("device/list-read-only-range", read_only_range),
 	TEST("device/list-mixed-range", mixed_range),
 	TEST("device/list-revoked-range", revoked_range),
+	TEST("device/list-revoked-range-behind-many", revoked_behind_many),
 	TEST("device/list-in-portions", in_portions),
 	TEST("device/list-smaller-elements", smaller_elements),
 	TEST("device/list-arguments", list_arguments),
