@@ -94,22 +94,15 @@ static time_t now(void)
 
 static unsigned long counts[DECK_SIZE];
 
-/* For people, and for the lab. */
-static void tell_progress(const struct tally *tally, time_t start)
+/* To the lab: the figures so far, or those of all rounds. */
+static void tell(const char *word, const struct tally *tally, time_t start)
 {
-	printf("progress rounds=%lu transfers=%lu bytes=%lu planted=%lu seconds=%ld\n",
-	       tally->rounds, tally->transfers, tally->bytes, tally->planted,
-	       now() - start);
-}
-
-static void tell_summary(const struct tally *tally, time_t start)
-{
-	printf("summary {\"seed\": %" PRIu64 ", \"rounds\": %lu, "
+	printf("%s {\"seed\": %" PRIu64 ", \"rounds\": %lu, "
 	       "\"seconds\": %ld, \"transfers\": %lu, \"bytes\": %lu, "
 	       "\"failed_transfers\": %lu, \"planted_bytes\": %lu, "
 	       "\"events\": {",
-	       options.seed, tally->rounds, now() - start, tally->transfers,
-	       tally->bytes, tally->refused, tally->planted);
+	       word, options.seed, tally->rounds, now() - start,
+	       tally->transfers, tally->bytes, tally->refused, tally->planted);
 	for (size_t i = 0; i < event_count; i++)
 		printf("%s\"%s\": %lu", i ? ", " : "", events[i].name,
 		       counts[i]);
@@ -158,13 +151,13 @@ static void run_rounds(void)
 		watchdog_feed();
 		if (now() - told >= PROGRESS_SECONDS) {
 			told = now();
-			tell_progress(&chaos.tally, start);
+			tell("progress", &chaos.tally, start);
 		}
 	}
 	if (!chaos_close(&chaos, why))
 		fail_msg("after the last round: %s", why);
 	watchdog_stop();
-	tell_summary(&chaos.tally, start);
+	tell("summary", &chaos.tally, start);
 }
 
 /* Two decks: every event at least twice. */

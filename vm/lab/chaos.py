@@ -8,8 +8,8 @@ import secrets
 import sys
 import time
 
-from lab import run, streams, tree, verdict
-from lab.errors import FAILED, LabError
+from lab import kernellog, run, streams, tree, verdict
+from lab.errors import FAILED, GuestBroken, LabError
 from lab.guest import Guest
 from lab.progress import say
 from lab.results import results_file, write_results
@@ -23,11 +23,38 @@ PROGRESS_SECONDS = 10
 
 
 def chaos(target, rounds, seconds, seed, json_file):
-    """Runs so many rounds, or for so many seconds; returns the exit status."""
+    """Runs so many rounds, or for so many seconds; returns the exit status. Where the emulator
+    crashes, a new guest goes on, with the next seed."""
     results = results_file(json_file)
     if seed is None:
         seed = secrets.randbelow(1 << 32)
     say(f"lab: chaos on {target.name}, seed {seed}")
+    figures = {"target": target.name, "kernel": tree.get(target).kernel, "seed": seed,
+               "crashes_of_emulator": 0}
+    while True:
+        story, outcome = _in_a_guest(target, seed, rounds and rounds - figures.get("rounds", 0),
+                                     seconds and seconds - figures.get("seconds", 0))
+        add(figures, story.figures)
+        if not _goes_on(outcome, story):
+            break
+        figures["crashes_of_emulator"] += 1
+        if _is_done(figures, rounds, seconds):
+            break
+        seed = (seed + 1) % (1 << 64)
+        say(f"lab: the emulator crashed; going on in a new guest, seed {seed}")
+    if not outcome.crashed and verdict.status(target.name, outcome):
+        say(f"lab: {target.name}: a round failed; again: lab chaos --on {target.name} "
+            f"--seed {seed} --rounds {story.rounds + 1}")
+        return FAILED
+    if not outcome.crashed and not story.is_whole:
+        raise LabError("the guest ended its chaos without a summary")
+    print(report(figures))
+    write_results(results, figures)
+    return 0
+
+
+def _in_a_guest(target, seed, rounds, seconds):
+    """What its program said, and how the guest ended."""
     command = [f"/{GUEST_TESTS}/chaos", "--seed", str(seed)]
     if rounds:
         command += ["--rounds", str(rounds)]
@@ -41,54 +68,70 @@ def chaos(target, rounds, seconds, seed, json_file):
                       request.timeout)
         story.heard = lambda: guest.allow(patience)
         try:
-            status = verdict.status(target.name, guest.run(machine))
+            outcome = guest.run(machine)
         finally:
             # Whatever broke the guest, this is how far it came.
             story.tell()
-    if status:
-        say(f"lab: {target.name}: a round failed; again: lab chaos --on {target.name} "
-            f"--seed {seed} --rounds {story.rounds + 1}")
-        return FAILED
-    figures = {"target": target.name, "kernel": tree.get(target).kernel, **story.summary()}
-    print(report(figures))
-    write_results(results, figures)
-    return 0
+    return story, outcome
+
+
+def _goes_on(outcome, story):
+    """Whether it was the emulator that ended the guest, after some rounds and with nothing
+    wrong in them. Raises GuestBroken if it was, and they were not."""
+    if outcome.crashed and (not story.rounds or kernellog.bad_reports(outcome.log)):
+        raise GuestBroken(verdict.explanation("the emulator crashed", outcome,
+                                              kernellog.bad_reports(outcome.log)))
+    return outcome.crashed
+
+
+def _is_done(figures, rounds, seconds):
+    return ((rounds and figures["rounds"] >= rounds)
+            or (seconds and figures["seconds"] + 1 > seconds))
+
+
+def add(figures, more):
+    """Adds those of one more guest; the first seed is that of all."""
+    for name, value in more.items():
+        if name == "events":
+            events = figures.setdefault(name, {})
+            for event, count in value.items():
+                events[event] = events.get(event, 0) + count
+        elif name != "seed":
+            figures[name] = figures.get(name, 0) + value
 
 
 class Story:
     """Takes what the program prints: passes on what people want to read, keeps the rest."""
 
     def __init__(self):
-        self.rounds = 0
+        self.figures = {}
+        self.is_whole = False
         self.heard = lambda: None
-        self._summary = None
-        self._progress = ""
         self._told = time.monotonic()
+        self._news = False
+
+    @property
+    def rounds(self):
+        return self.figures.get("rounds", 0)
 
     def line(self, line):
         self.heard()
         word, _, rest = line.partition(" ")
-        if word == "summary":
-            self._summary = json.loads(rest)
-        elif word == "progress":
-            self._progress = rest
-            figures = dict(pair.split("=") for pair in rest.split())
-            self.rounds = int(figures["rounds"])
+        if word in ("progress", "summary"):
+            self.figures = json.loads(rest)
+            self.is_whole = word == "summary"
+            self._news = not self.is_whole
             if time.monotonic() - self._told >= PROGRESS_SECONDS:
                 self.tell()
         else:
             print(line, flush=True)
 
     def tell(self):
-        if self._progress:
-            say(f"lab: {self._progress}")
-        self._progress = ""
+        if self._news:
+            say(f"lab: {self.rounds:,} rounds, {self.figures['transfers']:,} transfers, "
+                f"{self.figures['seconds']:,} s")
+        self._news = False
         self._told = time.monotonic()
-
-    def summary(self):
-        if self._summary is None:
-            raise LabError("the guest ended its chaos without a summary")
-        return self._summary
 
 
 def report(results):
@@ -99,5 +142,8 @@ def report(results):
              f"{results['failed_transfers']:,} transfers refused or failed",
              f"  {results['planted_bytes']:,} bytes planted from outside after a revocation "
              "stayed"]
+    if results["crashes_of_emulator"]:
+        lines.append(f"  in new guests after {results['crashes_of_emulator']} crashes of the "
+                     "emulator")
     lines += [f"  {count:6,}  {name}" for name, count in results["events"].items()]
     return "\n".join(lines)
