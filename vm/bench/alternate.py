@@ -97,7 +97,8 @@ def main(rounds):
     gid_index = network.ipv4_gid_index()
     for program in PROGRAMS:
         found = {}
-        for _ in range(rounds):
+        for number in range(rounds):
+            print(f"perftest: {program}, {number + 1} of {rounds}", file=sys.stderr, flush=True)
             for place, bars in PLACES.items():
                 for line in run(program, bars, gid_index):
                     for column, suffix, unit in FIGURES[program.rpartition("_")[2]]:
