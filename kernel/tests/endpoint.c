@@ -323,12 +323,18 @@ bool try_completion(struct queue *queue, struct ibv_wc *wc, int milliseconds)
 	}
 }
 
+/* 16 MiB take half of it where several sanitizer kernels are emulated at once. */
+static int deadline_ms(void)
+{
+	return DEADLINE_MS * slowness();
+}
+
 struct ibv_wc wait_completion(struct queue *queue)
 {
 	struct ibv_wc wc = { 0 };
 
-	if (!try_completion(queue, &wc, DEADLINE_MS))
-		fail_msg("no completion within %d ms", DEADLINE_MS);
+	if (!try_completion(queue, &wc, deadline_ms()))
+		fail_msg("no completion within %d ms", deadline_ms());
 	return wc;
 }
 
@@ -338,7 +344,7 @@ enum ibv_wc_status try_transfer(struct queue *queue,
 	struct ibv_wc wc;
 
 	if (try_post(queue, transfer) ||
-	    !try_completion(queue, &wc, DEADLINE_MS))
+	    !try_completion(queue, &wc, deadline_ms()))
 		return IBV_WC_GENERAL_ERR;
 	return wc.status;
 }

@@ -55,13 +55,13 @@ KEPT_ELSEWHERE = ("perftest/ib_write_bw-bar-on-both", "tool/status", "tool/bars*
 # On the sanitizer kernel, always: what does not enter the kernel there or finds out nothing
 # of it. The lab's own tests, sources, documentation and packages have no guest of this
 # kernel, and Secure Boot starts none that Debian has not signed; user space under its own
-# sanitizers and copies by the CPU make no other calls than without; costs and speed are
-# those of the sanitizers; and the tests of traffic once more with the provider differ in
-# user space only, so the sample above is enough. It knows of no nodes.
+# sanitizers, copies by the CPU, compilers and shells make no other calls than without; costs
+# and speed are those of the sanitizers; and the tests of traffic once more with the provider
+# differ in user space only, so the sample above is enough. It knows of no nodes.
 LEFT_OUT_ON_SANITIZER = ("lab/*", "style/*", "documentation/*", "packages/*",
                          "secure_boot/*", "*_asan/*", "*_valgrind/*", "copy/*", "bench/*",
                          "provider/costs-*", "perftest/*", "provider/*.*",
-                         "range/numa-keeps")
+                         "tool/completion-*", "lib/header-*", "range/numa-keeps")
 KEPT_ON_SANITIZER = ("perftest/ib_write_bw-bar-on-both", "perftest/ib_send_bw-bar-on-both",
                      "provider/verbs.write-*", "provider/verbs.send-*",
                      "provider/program.rc_pingpong-device-memory")
