@@ -32,7 +32,8 @@ static struct workqueue_struct *import_wq;
  * @work: gives all of it back
  * @vmapped: @map is valid
  * @map: the exporter's kernel mapping, of all of the buffer
- * @accessed: access by the CPU has begun
+ * @accessed: access by the CPU has begun, in the direction @dir
+ * @dir: as the CPU sees it
  * @entered: the buffer is this module's, and in use; under the reservation
  * @sgt: addresses of a function's own; under the reservation
  */
@@ -45,6 +46,7 @@ struct p2pmr_import {
 	bool vmapped;
 	struct iosys_map map;
 	bool accessed;
+	enum dma_data_direction dir;
 	bool entered;
 	struct sg_table *sgt;
 };
@@ -84,13 +86,24 @@ static const struct dma_buf_attach_ops attach_ops = {
 	.P2PMR_ATTACH_OP_INVALIDATE = invalidate,
 };
 
+/*
+ * udmabuf maps its pages in the direction of whoever is the first to access
+ * them, and synchronizes them in that of each later one: these must not differ.
+ */
+static enum dma_data_direction access_direction(struct p2pmr_import *import)
+{
+	if (import->range->write || !strcmp(import->dmabuf->exp_name, "udmabuf"))
+		return DMA_BIDIRECTIONAL;
+	return DMA_FROM_DEVICE;
+}
+
 /* The range's p2p_unmap: nobody needs the buffer any more. */
 static void import_free(void *cookie)
 {
 	struct p2pmr_import *import = cookie;
 
 	if (import->accessed)
-		dma_buf_end_cpu_access(import->dmabuf, DMA_BIDIRECTIONAL);
+		dma_buf_end_cpu_access(import->dmabuf, import->dir);
 	if (import->vmapped)
 		p2pmr_dma_buf_vunmap(import->dmabuf, &import->map);
 	if (import->attach)
@@ -238,11 +251,8 @@ static int map_vmap(struct p2pmr_import *import, u64 offset)
 				     MAX_SCHEDULE_TIMEOUT);
 	if (left < 0)
 		return left;
-	/*
-	 * Also for a range that is only read: udmabuf maps its pages in the
-	 * direction of whoever is the first, and later ones must have the same.
-	 */
-	ret = dma_buf_begin_cpu_access(import->dmabuf, DMA_BIDIRECTIONAL);
+	import->dir = access_direction(import);
+	ret = dma_buf_begin_cpu_access(import->dmabuf, import->dir);
 	if (ret)
 		return ret;
 	import->accessed = true;

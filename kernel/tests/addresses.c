@@ -17,6 +17,9 @@
  */
 static bool tells_kernel_address(uint64_t value)
 {
+	/* -1 of 32 bits beside something small; the kernel's image is above. */
+	if (value >> 31 == 0x1fffffffe)
+		return false;
 	return value >> 56 == 0xff && value < (uint64_t)-4096;
 }
 

@@ -143,10 +143,13 @@ static void run_rounds(void)
 		log_round("begins", round, event);
 		well = chaos_round(&chaos, event, derived(options.seed, ~round),
 				   why);
-		if (!well)
+		if (!well) {
+			/* cmocka says it only when all has been restored. */
+			printf("failed %lu %s: %s\n", round, event->name, why);
 			fail_msg("round %lu of seed %" PRIu64 ", %s (%s): %s",
 				 round, options.seed, event->name,
 				 chaos_place(&chaos), why);
+		}
 		counts[event - events]++;
 		watchdog_feed();
 		if (now() - told >= PROGRESS_SECONDS) {

@@ -149,7 +149,7 @@ void receive_message(int socket, void *message, size_t size)
 	struct pollfd p = { .fd = socket, .events = POLLIN };
 	ssize_t n;
 
-	if (poll(&p, 1, PATIENCE_MS) != 1)
+	if (poll(&p, 1, PATIENCE_MS * slowness()) != 1)
 		fail_msg("the other process says nothing");
 	n = recv(socket, message, size, 0);
 	if (n != (ssize_t)size)

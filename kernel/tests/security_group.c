@@ -7,6 +7,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 #include "bar.h"
@@ -187,10 +189,23 @@ static void hold_in_group(int socket, void *argument)
 	meet(socket);
 }
 
+/* The kernel adds up in a work that an idle CPU may put off: none stays idle. */
+static void await_stats(void)
+{
+	for (int i = 0; i < 10 * STATS_INTERVAL; i++) {
+		cpu_set_t cpu;
+
+		CPU_ZERO(&cpu);
+		CPU_SET(i % get_nprocs(), &cpu);
+		assert_int_equal(sched_setaffinity(0, sizeof(cpu), &cpu), 0);
+		usleep(100 * 1000);
+	}
+}
+
 /* Bytes that the kernel has taken for the processes of each group. */
 static void read_groups(long bytes[KINDS])
 {
-	sleep(STATS_INTERVAL);
+	await_stats();
 	for (size_t i = 0; i < KINDS; i++) {
 		char path[PATH_SIZE], *text, *line;
 
@@ -213,10 +228,10 @@ static void hold_all(long held[KINDS])
 		meet(children[i].socket);
 	}
 	read_groups(before);
-	for (size_t i = 0; i < KINDS; i++) {
+	for (size_t i = 0; i < KINDS; i++)
 		meet(children[i].socket);
+	for (size_t i = 0; i < KINDS; i++)
 		meet(children[i].socket);
-	}
 	read_groups(held);
 	for (size_t i = 0; i < KINDS; i++) {
 		held[i] -= before[i];

@@ -210,7 +210,8 @@ def _clocked_table(rows):
              for operation, memory, ratios in clocked(rows)]
     if not lines:
         return ""
-    return ("<div><h3>perftest by the clock, host memory being 1, over all sizes</h3><table>"
+    return ("<div><h3>perftest by the clock, over all sizes, host memory being 1: speed, or "
+            "latency</h3><table>"
             "<tr><th></th><th></th><th>least</th><th>middle</th><th>most</th></tr>"
             + "\n".join(lines) + "</table></div>")
 

@@ -161,9 +161,10 @@ def size_text(number):
 
 def clocked(rows):
     """(operation, memory, [least, middle, most]): how the medians of perftest with a buffer in
-    a BAR compare with those in host memory, over all sizes. No goals: the clock of a virtual
-    machine is noise."""
-    figures = Figures(rows, "median")
+    a BAR compare with those in host memory, over all sizes but those whose two decimals say
+    little. No goals: the clock of a virtual machine is noise."""
+    figures = Figures((row for row in rows if row["unit"] != "MB/s" or row["median"] >= 1),
+                      "median")
     found = {}
     for ratio, operation, memory, _ in figures.against_host("perftest"):
         found.setdefault((operation, memory), []).append(ratio)
@@ -231,9 +232,10 @@ def summary(results):
         for what, figure, limit, reached in goals(rows):
             lines.append(f"  {'reached' if reached else 'short  '}  {what}: {figure} "
                          f"({limit})")
-        lines += [f"  perftest, {operation}, {memory}: {middle:.2f} of host memory's "
+        lines += [f"  {what} of perftest, {operation}, {memory}: {middle:.2f} of host memory's "
                   f"({least:.2f} to {most:.2f} by size)"
-                  for operation, memory, (least, middle, most) in clocked(rows)]
+                  for operation, memory, (least, middle, most) in clocked(rows)
+                  for what in ("latency" if operation.endswith("_lat") else "speed",)]
         if rows[0]["kernel"] not in reference():
             lines.append("  no counts are committed for this kernel, so none are compared")
     return "\n".join(lines + [f"grown: {line}" for line in grown(results)]

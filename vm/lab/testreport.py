@@ -33,6 +33,7 @@ class Report:
     def __init__(self, json_file=None):
         self._start = time.monotonic()
         self._results = []
+        self._repeated = []
         self._json = results_file(json_file)
 
     def add(self, result):
@@ -40,6 +41,13 @@ class Report:
         self._print(_line(result))
         if result.result == FAILED:
             _print_output(result.output.splitlines())
+
+    def repeated(self, target, name, reason, output):
+        """A test that is run once more, which is not its own fault."""
+        self._repeated.append({"target": target, "name": name, "reason": reason,
+                               "output": output})
+        self._print(f"{target} {name}: {reason}; once more, in a new guest")
+        _print_output(output.splitlines())
 
     def note(self, text):
         self._print(text)
@@ -51,9 +59,12 @@ class Report:
         closing = f"{counts[PASSED]} passed, {counts[FAILED]} failed"
         if counts[SKIPPED]:
             closing += f", {counts[SKIPPED]} skipped"
+        if self._repeated:
+            closing += f"; run once more: {len(self._repeated)}"
         self._repeat_failures()
         print(closing, flush=True)
         write_results(self._json, {**counts, "seconds": round(self._elapsed(), 1),
+                                   "repeated": self._repeated,
                                    "tests": [asdict(result) for result in self._results]})
         return 1 if counts[FAILED] else 0
 

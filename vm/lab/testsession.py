@@ -56,7 +56,8 @@ class _Session:
         request = run.Request(
             target=self._target, project=self._project,
             command=["/usr/lib/p2pmr-lab/run-tests"],
-            files={"tests": json.dumps(plan), **self._watching()}, timeout=MARGIN_SECONDS * slowness)
+            files={"tests": json.dumps(plan), **self._watching()},
+            timeout=MARGIN_SECONDS * slowness)
         with run.prepared(request) as (machine, token):
             self._guest = Guest(token, {"stdout": Lines(self._event), "stderr": self._strayed},
                                 request.timeout, after_each=self._judge)
@@ -139,8 +140,7 @@ class _Session:
         if name in self._repeated:
             return False
         self._repeated.add(name)
-        self._report.note(f"{self._target.name}: the emulator {what} in {name}; once more, "
-                          f"in a new guest\n" + "\n".join(verdict.quoted(output.splitlines())))
+        self._report.repeated(self._target.name, name, f"the emulator {what}", output)
         return True
 
     def _conclude(self, outcome):
@@ -184,6 +184,8 @@ def meaning(status, output):
     if status == SKIP_STATUS:
         lines = output.strip().splitlines()
         return SKIPPED, lines[-1] if lines else "no reason given"
+    if status == UNHEARD_STATUS:
+        return FAILED, "the emulator lost an interrupt, again"
     if status == "timeout":
         return FAILED, "not done in time"
     if status == "stuck":
