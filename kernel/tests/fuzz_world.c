@@ -16,6 +16,7 @@
 #include "system.h"
 
 #define BUFFER_SIZE (8 * PAGE)
+#define FILE_SIZE   (1l << 30)
 
 void wrong(const char *format, ...)
 {
@@ -60,7 +61,8 @@ static void open_sources(struct world *w)
 	physical_range(BAR2, &w->bases[SOURCE_BAR2], &last);
 	w->bases[SOURCE_BAR_WC] = w->bases[SOURCE_BAR];
 	w->bases[SOURCE_BAR_READ_ONLY] = w->bases[SOURCE_BAR];
-	if (ftruncate(w->sources[SOURCE_MEMORY_FILE], ARENA_SIZE))
+	/* More than mremap() can make of a mapping: what is mapped is there. */
+	if (ftruncate(w->sources[SOURCE_MEMORY_FILE], FILE_SIZE))
 		wrong("ftruncate: %s", strerror(errno));
 }
 
