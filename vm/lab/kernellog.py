@@ -12,6 +12,9 @@ LONGEST_REPORT = 250
 # A report that does not mark its end is over after this many lines without a stack.
 QUIET_LINES = 12
 
+# Where a CPU is that waits for an interrupt.
+_IDLE = re.compile(r"RIP: \S*(?:safe_halt|default_idle)\+")
+
 # "[   12.345678] ", "[   12.345678][  T123] ", and the "<4>" of a raw log
 _PREFIX = re.compile(r"^(?:<\d+>)?\[\s*\d+\.\d+\](?:\[\s*[CT]\d+\])? ?")
 
@@ -172,3 +175,13 @@ def _end_of_report(lines, start):
                 or text.startswith((" ", "\t", "===")):
             last = number
     return last + 1
+
+
+def lost_timer(bad):
+    """Whether these reports are but stalls of RCU, of which Linux itself says that a timer has
+    not fired, on a CPU that does nothing: the emulator has not interrupted it."""
+    lines = [line for report in bad for line in report.lines]
+    text = "\n".join(lines)
+    return (all(message(line).startswith(("rcu: ", "Call Trace:")) for line in lines
+                if _STARTS.match(message(line)))
+            and "Possible timer handling issue on cpu=" in text and bool(_IDLE.search(text)))

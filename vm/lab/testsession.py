@@ -13,6 +13,7 @@ from lab.testreport import FAILED, PASSED, SKIPPED, Result
 SKIP_STATUS = 77
 # The emulator has lost an interrupt that the test was waiting for.
 UNHEARD_STATUS = 75
+LOST_INTERRUPT, LOST_TIMER = "lost an interrupt", "lost a timer's interrupt"
 # After these the guest may not be what the next test expects: nothing was put back.
 SPOILING = ("timeout", "stuck", UNHEARD_STATUS)
 # Of the kernel log of a test that has failed, so many lines are shown.
@@ -117,13 +118,15 @@ class _Session:
 
     def _finish(self, event, log):
         """Reports a test; returns the bad lines of its kernel log."""
-        bad = _bad_lines(log)
+        reports = kernellog.bad_reports(log)
+        bad = [line for report in reports for line in report.lines if line.strip()]
         result, reason = meaning(event["status"], event["output"])
         output = event["output"]
         if result == FAILED and not bad:
             output = "\n".join([*verdict.quoted(log.splitlines()[-LOG_LINES:]), output])
-        if event["status"] == UNHEARD_STATUS and not bad and self._once_more(
-                event["name"], "lost an interrupt", output):
+        what = (LOST_TIMER if kernellog.lost_timer(reports) else
+                LOST_INTERRUPT if event["status"] == UNHEARD_STATUS and not bad else "")
+        if what and self._once_more(event["name"], what, "\n".join([output, *bad])):
             return bad
         if event.get("left"):
             result, reason = FAILED, "it left something behind"
@@ -153,8 +156,9 @@ class _Session:
         explanation += "\n" + self._stray.decode(errors="replace")
         # The log knows better than the events, which a crash can overtake.
         begun = re.findall(r"p2pmr-lab: begin (\S+)", unjudged)
-        if outcome.crashed and begun and not bad and self._once_more(begun[-1], "crashed",
-                                                                     explanation):
+        what = (LOST_TIMER if kernellog.lost_timer(bad) else
+                "crashed" if outcome.crashed and not bad else "")
+        if what and begun and self._once_more(begun[-1], what, explanation):
             return
         if begun:
             self._add(begun[-1], FAILED, 0, "it broke the guest", explanation)
@@ -170,11 +174,6 @@ class _Session:
 
     def _add(self, name, result, seconds, reason, output):
         self._report.add(Result(self._target.name, name, result, seconds, reason, output))
-
-
-def _bad_lines(log):
-    return [line for report in kernellog.bad_reports(log) for line in report.lines
-            if line.strip()]
 
 
 def meaning(status, output):
