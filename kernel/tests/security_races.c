@@ -208,7 +208,7 @@ static void mappings_change_under_the_walk(void **state)
 	close(changer.read_only);
 }
 
-#define MOST_ROUNDS 1000
+#define MOST_ROUNDS 6000
 #define LEAST_RACES 3
 
 /* A thread that takes the right to write away once, while another registers. */
