@@ -15,7 +15,6 @@ from lab.progress import say
 from lab.results import results_file, write_results
 from lab.streams import Lines
 from lab.testlist import GUEST_TESTS
-from lab.testsession import LOST_INTERRUPT, LOST_TIMER, UNHEARD_STATUS
 
 TEST = "chaos/under-traffic"
 # The program says something every few seconds, and ends what hangs after two minutes.
@@ -76,14 +75,10 @@ def _in_a_guest(target, seed, rounds, seconds):
 
 def _of_emulator(outcome, story):
     """What the emulator has done to a guest that was well for many rounds; or nothing."""
-    bad = kernellog.bad_reports(outcome.log)
     if story.failed or story.rounds < LEAST_ROUNDS:
         return ""
-    if bad:
-        return LOST_TIMER if kernellog.lost_timer(bad) else ""
-    if outcome.status == UNHEARD_STATUS:
-        return LOST_INTERRUPT
-    return "crashed" if outcome.crashed else ""
+    return verdict.fault_of_emulator(kernellog.bad_reports(outcome.log), outcome.status,
+                                     outcome.crashed)
 
 
 def _is_well(target, outcome, story, seed):

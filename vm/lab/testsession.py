@@ -11,11 +11,8 @@ from lab.streams import Lines
 from lab.testreport import FAILED, PASSED, SKIPPED, Result
 
 SKIP_STATUS = 77
-# The emulator has lost an interrupt that the test was waiting for.
-UNHEARD_STATUS = 75
-LOST_INTERRUPT, LOST_TIMER = "lost an interrupt", "lost a timer's interrupt"
 # After these the guest may not be what the next test expects: nothing was put back.
-SPOILING = ("timeout", "stuck", UNHEARD_STATUS)
+SPOILING = ("timeout", "stuck", verdict.UNHEARD_STATUS)
 # Of the kernel log of a test that has failed, so many lines are shown.
 LOG_LINES = 20
 # What a guest may take around a test: starting it, killing it, reading the log.
@@ -124,8 +121,7 @@ class _Session:
         output = event["output"]
         if result == FAILED and not bad:
             output = "\n".join([*verdict.quoted(log.splitlines()[-LOG_LINES:]), output])
-        what = (LOST_TIMER if kernellog.lost_timer(reports) else
-                LOST_INTERRUPT if event["status"] == UNHEARD_STATUS and not bad else "")
+        what = verdict.fault_of_emulator(reports, event["status"])
         if what and self._once_more(event["name"], what, "\n".join([output, *bad])):
             return bad
         if event.get("left"):
@@ -156,8 +152,7 @@ class _Session:
         explanation += "\n" + self._stray.decode(errors="replace")
         # The log knows better than the events, which a crash can overtake.
         begun = re.findall(r"p2pmr-lab: begin (\S+)", unjudged)
-        what = (LOST_TIMER if kernellog.lost_timer(bad) else
-                "crashed" if outcome.crashed and not bad else "")
+        what = verdict.fault_of_emulator(bad, crashed=outcome.crashed)
         if what and begun and self._once_more(begun[-1], what, explanation):
             return
         if begun:
@@ -183,7 +178,7 @@ def meaning(status, output):
     if status == SKIP_STATUS:
         lines = output.strip().splitlines()
         return SKIPPED, lines[-1] if lines else "no reason given"
-    if status == UNHEARD_STATUS:
+    if status == verdict.UNHEARD_STATUS:
         return FAILED, "the emulator lost an interrupt, again"
     if status == "timeout":
         return FAILED, "not done in time"

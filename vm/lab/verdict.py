@@ -9,6 +9,8 @@ import time
 from lab import cache, kernellog
 from lab.errors import GuestBroken
 
+# A test's status: the emulator has lost an interrupt that the test was waiting for.
+UNHEARD_STATUS = 75
 TAIL_LINES = 40
 LOGS_KEPT = 50
 
@@ -19,6 +21,16 @@ def status(target, outcome):
     if outcome.status is None or outcome.trouble or bad:
         raise GuestBroken(explanation(target, outcome, bad))
     return outcome.status
+
+
+def fault_of_emulator(bad, status=None, crashed=False):
+    """What the emulator has done to a guest or a test, whose kernel log has these bad reports;
+    "" if it is not to blame (docs/reliability.md, exceptions)."""
+    if bad:
+        return "lost a timer's interrupt" if kernellog.lost_timer(bad) else ""
+    if status == UNHEARD_STATUS:
+        return "lost an interrupt"
+    return "crashed" if crashed else ""
 
 
 def explanation(target, outcome, bad):
