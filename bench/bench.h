@@ -30,21 +30,25 @@ struct run {
 	unsigned int alive;    /* regions that exist beside */
 	unsigned int processes;
 	unsigned int offset; /* in the memory's page, of what is copied */
+	bool events;	     /* are waited for, instead of polling */
 	bool json;
 	bool instructions; /* are what the clock counts */
+	const char *unit;  /* of samples */
 };
 
 struct benchmark {
 	const char *name;
 	const char *summary;
 	uint64_t sizes[SIZES_MAX]; /* unless the user says other; 0 ends them */
+	const char *unit;	   /* of samples; NULL: the clock's */
 	bool needs_device;
+	bool knows_events; /* --events is for it */
 	/* False after a line that says why. */
 	bool (*run)(const struct run *run);
 };
 
 extern const struct benchmark register_benchmark, transfer_benchmark,
-	staged_benchmark, copy_benchmark, revoke_benchmark;
+	staged_benchmark, copy_benchmark, revoke_benchmark, footprint_benchmark;
 
 /* ---------------------------------------------------------------- memory -- */
 
@@ -107,9 +111,9 @@ struct ibv_mr *must_register(struct ibv_pd *pd, const struct area *area,
 
 /*
  * One message from or to the beginning of the regions, done when it returns; a SEND
- * is received there. Polls without a break, as who looks for latency does.
+ * is received there. Polls without a break, as who looks for latency does, or sleeps.
  */
-bool move(struct loopback *pair, enum ibv_wr_opcode opcode,
+bool move(struct loopback *pair, bool sleeps, enum ibv_wr_opcode opcode,
 	  const struct ibv_mr *local, const struct ibv_mr *remote,
 	  uint32_t length, enum ibv_wc_status *status);
 

@@ -22,7 +22,7 @@ error_t argp_err_exit_status = EXIT_USAGE;
 
 static const struct benchmark *const benchmarks[] = {
 	&register_benchmark, &transfer_benchmark, &staged_benchmark,
-	&copy_benchmark,     &revoke_benchmark,
+	&copy_benchmark,     &revoke_benchmark,	  &footprint_benchmark,
 };
 #define BENCHMARKS (sizeof(benchmarks) / sizeof(benchmarks[0]))
 
@@ -35,6 +35,7 @@ static const char about[] =
 	"  staged    straight into the memory, against into host memory and a copy\n"
 	"  copy      copies by the CPU: libp2pmr's against memcpy()\n"
 	"  revoke    munmap() under regions, until the peer is told\n"
+	"  footprint what a region takes of the kernel's memory\n"
 	"\n"
 	"KIND is host, thp or hugetlb, the BAR of a PCI function as "
 	"0000:01:00.0:2 (uncached) or 0000:01:00.0:2:wc (write-combined), or a file "
@@ -50,10 +51,13 @@ static const struct argp_option options[] = {
 	{ "iterations", 'n', "N", 0, "samples of each (default: 50)", 0 },
 	{ "mappings", 'v', "N", 0, "a BAR's range consists of N mappings", 0 },
 	{ "alive", 'a', "N", 0,
-	  "register: N other regions exist; revoke: N are ended at once", 0 },
+	  "register: N other regions exist; revoke: N are ended at once; footprint: by N",
+	  0 },
 	{ "processes", 'p', "N", 0, "register: N at the same time", 0 },
 	{ "offset", 'o', "N", 0,
 	  "copy: begin so many bytes into the memory's page", 0 },
+	{ "events", 'e', NULL, 0,
+	  "transfer, staged: sleep until a message is there, do not poll", 0 },
 	{ "json", 'j', NULL, 0, "a JSON document for each line", 0 },
 	{ "instructions", 'i', NULL, 0,
 	  "the clock counts instructions, as in a guest with --icount", 0 },
@@ -151,6 +155,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 	case 'o':
 		run->offset = number(argument, 0, OFFSET_MAX, state);
 		return 0;
+	case 'e':
+		run->events = true;
+		return 0;
 	case 'j':
 		run->json = true;
 		return 0;
@@ -165,6 +172,9 @@ static error_t parse(int key, char *argument, struct argp_state *state)
 			argp_error(state, "which benchmark?");
 		if (run->offset && wanted->benchmark != &copy_benchmark)
 			argp_error(state, "--offset is for copy");
+		if (run->events && !wanted->benchmark->knows_events)
+			argp_error(state,
+				   "--events is for transfer and staged");
 		return 0;
 	default:
 		return ARGP_ERR_UNKNOWN;
@@ -176,6 +186,9 @@ static void add_defaults(struct wanted *wanted)
 	const uint64_t *sizes = wanted->benchmark->sizes;
 	struct run *run = &wanted->run;
 
+	run->unit = wanted->benchmark->unit ? wanted->benchmark->unit
+		    : run->instructions	    ? "instructions"
+					    : "ns";
 	if (!run->memory_count)
 		run->memories[run->memory_count++] = "host";
 	if (!run->size_count)

@@ -29,7 +29,7 @@ static bool peer_is_told(struct loopback *pair, const struct ibv_mr *host,
 {
 	enum ibv_wc_status status;
 
-	if (!move(pair, IBV_WR_RDMA_WRITE, host, gone, 8, &status))
+	if (!move(pair, false, IBV_WR_RDMA_WRITE, host, gone, 8, &status))
 		return false;
 	if (status == IBV_WC_REM_ACCESS_ERR)
 		return true;

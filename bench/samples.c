@@ -57,18 +57,13 @@ static uint64_t mean(const struct samples *samples)
 	return sum / samples->count;
 }
 
-static const char *unit(const struct run *run)
-{
-	return run->instructions ? "instructions" : "ns";
-}
-
 void report_head(const struct run *run)
 {
 	if (run->json)
 		return;
 	printf("%-10s %-11s %-18s %8s %12s %12s %12s  %s\n", "benchmark",
 	       "operation", "memory", "size", "least", "median", "most",
-	       unit(run));
+	       run->unit);
 }
 
 static void report_json(const struct run *run, const struct result *result,
@@ -84,8 +79,9 @@ static void report_json(const struct run *run, const struct result *result,
 	json_number("processes", result->processes);
 	json_number("offset", result->offset);
 	json_number("messages", result->messages);
+	json_bool("events", run->events);
 	json_number("samples", samples->count);
-	json_string("unit", unit(run));
+	json_string("unit", run->unit);
 	json_number("least", quantile(samples, 0));
 	json_number("p25", quantile(samples, 25));
 	json_number("median", quantile(samples, 50));

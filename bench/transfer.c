@@ -31,19 +31,55 @@ static bool receive(struct loopback *pair, const struct ibv_mr *mr,
 	return !error;
 }
 
+/* Until the CQ may have a completion. False after a line that says why. */
+static bool sleep_for_event(struct loopback *pair)
+{
+	struct ibv_cq *cq;
+	void *context;
+
+	if (ibv_get_cq_event(pair->events, &cq, &context)) {
+		complain("ibv_get_cq_event: %s", strerror(errno));
+		return false;
+	}
+	ibv_ack_cq_events(cq, 1);
+	return true;
+}
+
+/*
+ * As ibv_poll_cq() of one completion, but for a line that says what has failed; who
+ * sleeps is back after an event.
+ */
+static int look(struct loopback *pair, bool sleeps, struct ibv_wc *wc)
+{
+	int error, n = ibv_poll_cq(pair->cq, 1, wc);
+
+	if (!n && sleeps) {
+		error = ibv_req_notify_cq(pair->cq, 0);
+		if (error) {
+			complain("ibv_req_notify_cq: %s", strerror(error));
+			return -1;
+		}
+		/* There is no event for what came before that. */
+		n = ibv_poll_cq(pair->cq, 1, wc);
+		if (!n && !sleep_for_event(pair))
+			return -1;
+	}
+	if (n < 0)
+		complain("ibv_poll_cq: %s", strerror(errno));
+	return n;
+}
+
 /* All of them, or one that has failed. */
-static bool complete(struct loopback *pair, unsigned int count,
+static bool complete(struct loopback *pair, bool sleeps, unsigned int count,
 		     enum ibv_wc_status *status)
 {
 	struct ibv_wc wc;
 	int n;
 
 	while (count) {
-		n = ibv_poll_cq(pair->cq, 1, &wc);
-		if (n < 0) {
-			complain("ibv_poll_cq: %s", strerror(errno));
+		n = look(pair, sleeps, &wc);
+		if (n < 0)
 			return false;
-		}
 		if (!n)
 			continue;
 		*status = wc.status;
@@ -89,7 +125,7 @@ static bool post(struct loopback *pair, enum ibv_wr_opcode opcode,
 	return !error;
 }
 
-bool move(struct loopback *pair, enum ibv_wr_opcode opcode,
+bool move(struct loopback *pair, bool sleeps, enum ibv_wr_opcode opcode,
 	  const struct ibv_mr *local, const struct ibv_mr *remote,
 	  uint32_t length, enum ibv_wc_status *status)
 {
@@ -97,7 +133,7 @@ bool move(struct loopback *pair, enum ibv_wr_opcode opcode,
 
 	return (!sends || receive(pair, remote, length)) &&
 	       post(pair, opcode, local, remote, 0, length) &&
-	       complete(pair, sends ? 2 : 1, status);
+	       complete(pair, sleeps, sends ? 2 : 1, status);
 }
 
 /* A way that bytes go, and what has been measured on it. */
@@ -120,6 +156,15 @@ struct place {
 	struct way ways[WAYS_MAX]; /* one without a name ends them */
 };
 
+/* Everything a run has open. */
+struct bench {
+	const struct run *run;
+	struct loopback pair;
+	struct area host, stage;
+	struct ibv_mr *host_mr, *stage_mr;
+	struct place places[MEMORIES_MAX];
+};
+
 static bool succeeded(enum ibv_wc_status status)
 {
 	if (status != IBV_WC_SUCCESS)
@@ -134,29 +179,30 @@ static void copy_on(struct place *place, const struct ibv_mr *stage,
 		      place->area.caching);
 }
 
-static bool go_once(struct loopback *pair, struct place *place, struct way *way,
-		    const struct ibv_mr *host, struct ibv_mr *stage,
+static bool go_once(struct bench *bench, struct place *place, struct way *way,
 		    size_t size)
 {
+	const struct ibv_mr *host = bench->host_mr;
 	const struct ibv_mr *here = way->outward ? place->mr : host;
 	const struct ibv_mr *there = way->outward  ? host
-				     : way->copies ? stage
+				     : way->copies ? bench->stage_mr
 						   : place->mr;
 	enum ibv_wc_status status;
 
-	if (!move(pair, way->opcode, here, there, (uint32_t)size, &status) ||
+	if (!move(&bench->pair, bench->run->events, way->opcode, here, there,
+		  (uint32_t)size, &status) ||
 	    !succeeded(status))
 		return false;
 	if (way->copies)
-		copy_on(place, stage, 0, size);
+		copy_on(place, bench->stage_mr, 0, size);
 	return true;
 }
 
 /* While one message is copied on, the next one comes. */
-static bool go_on(struct loopback *pair, struct place *place, struct way *way,
-		  const struct ibv_mr *host, struct ibv_mr *stage, size_t size)
+static bool go_on(struct bench *bench, struct place *place, struct way *way,
+		  size_t size)
 {
-	const struct ibv_mr *there = way->copies ? stage : place->mr;
+	const struct ibv_mr *there = way->copies ? bench->stage_mr : place->mr;
 	size_t apart = way->copies ? size : 0;
 	enum ibv_wc_status status;
 
@@ -164,40 +210,32 @@ static bool go_on(struct loopback *pair, struct place *place, struct way *way,
 		uint64_t offset = i % IN_FLIGHT * apart;
 
 		if (i >= IN_FLIGHT) {
-			if (!complete(pair, 1, &status) || !succeeded(status))
+			if (!complete(&bench->pair, bench->run->events, 1,
+				      &status) ||
+			    !succeeded(status))
 				return false;
 			if (way->copies)
-				copy_on(place, stage, offset, size);
+				copy_on(place, bench->stage_mr, offset, size);
 		}
-		if (i < STREAM && !post(pair, way->opcode, host, there, offset,
-					(uint32_t)size))
+		if (i < STREAM &&
+		    !post(&bench->pair, way->opcode, bench->host_mr, there,
+			  offset, (uint32_t)size))
 			return false;
 	}
 	return true;
 }
 
-static bool go(struct loopback *pair, struct place *place, struct way *way,
-	       const struct ibv_mr *host, struct ibv_mr *stage, size_t size,
-	       bool counts)
+static bool go(struct bench *bench, struct place *place, struct way *way,
+	       size_t size, bool counts)
 {
 	uint64_t begin = now();
 
-	if (!(way->streams ? go_on : go_once)(pair, place, way, host, stage,
-					      size))
+	if (!(way->streams ? go_on : go_once)(bench, place, way, size))
 		return false;
 	if (counts)
 		samples_add(&way->samples, now() - begin);
 	return true;
 }
-
-/* Everything a run has open. */
-struct bench {
-	const struct run *run;
-	struct loopback pair;
-	struct area host, stage;
-	struct ibv_mr *host_mr, *stage_mr;
-	struct place places[MEMORIES_MAX];
-};
 
 static bool place_open(struct bench *bench, struct place *place, size_t size)
 {
@@ -223,8 +261,7 @@ static bool go_all(struct bench *bench, struct place *place, size_t size,
 {
 	for (struct way *way = place->ways; way->operation; way++)
 		if ((!way->limit || size <= way->limit) &&
-		    !go(&bench->pair, place, way, bench->host_mr,
-			bench->stage_mr, size, counts))
+		    !go(bench, place, way, size, counts))
 			return false;
 	return true;
 }
@@ -368,6 +405,7 @@ const struct benchmark transfer_benchmark = {
 	.summary = "RDMA of all kinds, a message at a time",
 	.sizes = { 8, 64, 1024, 4096, 65536, 1 << 20 },
 	.needs_device = true,
+	.knows_events = true,
 	.run = run_transfer,
 };
 
@@ -377,5 +415,6 @@ const struct benchmark staged_benchmark = {
 		"straight into the memory, against into host memory and a copy",
 	.sizes = { 64, 1024, 4096, 65536, 1 << 20 },
 	.needs_device = true,
+	.knows_events = true,
 	.run = run_staged,
 };

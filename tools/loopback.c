@@ -157,7 +157,11 @@ bool loopback_open(struct loopback *loopback, const char *device)
 	loopback->pd = ibv_alloc_pd(loopback->context);
 	if (!loopback->pd)
 		return failed("ibv_alloc_pd", errno);
-	loopback->cq = ibv_create_cq(loopback->context, 4, NULL, NULL, 0);
+	loopback->events = ibv_create_comp_channel(loopback->context);
+	if (!loopback->events)
+		return failed("ibv_create_comp_channel", errno);
+	loopback->cq =
+		ibv_create_cq(loopback->context, 4, NULL, loopback->events, 0);
 	if (!loopback->cq)
 		return failed("ibv_create_cq", errno);
 	loopback->near = make_qp(loopback);
@@ -178,6 +182,8 @@ void loopback_close(struct loopback *loopback)
 		ibv_destroy_qp(loopback->near);
 	if (loopback->cq)
 		ibv_destroy_cq(loopback->cq);
+	if (loopback->events)
+		ibv_destroy_comp_channel(loopback->events);
 	if (loopback->pd)
 		ibv_dealloc_pd(loopback->pd);
 	if (loopback->context)

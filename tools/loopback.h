@@ -12,6 +12,7 @@
 struct loopback {
 	struct ibv_context *context;
 	struct ibv_pd *pd;
+	struct ibv_comp_channel *events; /* of cq, once it is armed */
 	struct ibv_cq *cq;
 	struct ibv_qp *near, *far; /* two messages can be on their way */
 };

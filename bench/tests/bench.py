@@ -5,6 +5,7 @@
 import json
 import os
 import re
+import resource
 import subprocess
 import sys
 import time
@@ -20,6 +21,8 @@ OPERATIONS = {
     "copy": ["to", "to/memcpy", "from", "from/memcpy"],
     "revoke": ["munmap", "peer-told"],
 }
+# Not by the clock.
+OTHERS = ("footprint",)
 
 
 def bench(*arguments, status=0):
@@ -101,6 +104,34 @@ def streams_are_many_messages():
                                                  if "/" in operation else "straight"]["least"]
 
 
+def sleeps_for_events():
+    """Whoever sleeps gives up the CPU once for each message at least; one of 1 MiB takes long."""
+    count = 20
+
+    def switches(*more):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_nvcsw
+        found = rows("-m", BAR, "-s", "1M", "-n", str(count), *more, "transfer")
+        assert {row["operation"] for row in found} == set(OPERATIONS["transfer"]), found
+        assert {row["events"] for row in found} == {bool(more)}, found
+        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_nvcsw - before
+
+    polling, sleeping = switches(), switches("-e")
+    assert sleeping - polling >= count * len(OPERATIONS["transfer"]) * 3 // 4, (polling, sleeping)
+    found = rows("-m", BAR, "-s", "8,64K", "-n", "2", "--events", "staged")
+    assert {row["operation"] for row in found} == set(OPERATIONS["staged"]), found
+
+
+def footprint():
+    """Pinned pages are not the region's, and what the kernel keeps of it is."""
+    found = rows("-m", "host", "-m", BAR, "-s", "4K,64K", "-a", "4000", "footprint")
+    assert [(row["memory"], row["size"]) for row in found] == [
+        (memory, size) for memory in ("host", BAR) for size in (4096, 65536)], found
+    for row in found:
+        assert (row["unit"], row["operation"], row["alive"]) == ("bytes", "footprint", 4000), row
+        assert 500 < row["least"] == row["most"] < 32768, row
+    assert " bytes\n" in bench("-m", "host", "-s", "4K", "-a", "1", "footprint").stdout
+
+
 def copies_from_an_offset():
     found = rows("-m", BAR, "-m", "host", "-s", "64,4K", "-n", "2", "-o", "3", "copy")
     assert len(found) == 16 and {row["offset"] for row in found} == {3}, found
@@ -131,7 +162,7 @@ def mistakes():
             (["-s", "0", "register"], "'0'"), (["-n", "0", "register"], "'0'"),
             (["-n", "-1", "register"], "'-1'"), (["-a", "x", "register"], "'x'"),
             (["-p", "1000", "register"], "'1000'"), (["-o", "4096", "copy"], "'4096'"),
-            (["-o", "1", "register"], "--offset"), (["-v", "", "register"], "''"),
+            (["-o", "1", "register"], "--offset"), (["-e", "revoke"], "--events"), (["-v", "", "register"], "''"),
             (["-s", "17179869184G", "register"], "'17179869184G'")):
         assert words in bench(*arguments, status=2).stderr.splitlines()[0]
     for arguments, words in (
@@ -145,7 +176,7 @@ def mistakes():
 
 def help_and_manual():
     text = bench("--help").stdout
-    for benchmark in OPERATIONS:
+    for benchmark in (*OPERATIONS, *OTHERS):
         assert re.search(rf"^  {benchmark} ", text, re.M), benchmark
     page = "/usr/share/man/man1/p2pmr-bench.1"
     subprocess.run(["mandoc", "-T", "lint", "-W", "warning", page], check=True)
@@ -157,7 +188,8 @@ def help_and_manual():
 TESTS = {f"bench/{function.__name__.replace('_', '-')}": function for function in (
     each_benchmark, kinds_of_host_memory, atomics_of_eight_bytes, mixed_ranges,
     several_at_once, transfer_reaches_the_bar,
-    streams_are_many_messages, copies_from_an_offset, table_for_people, mistakes, help_and_manual)}
+    streams_are_many_messages, sleeps_for_events, footprint, copies_from_an_offset, table_for_people, mistakes,
+    help_and_manual)}
 
 
 if __name__ == "__main__":

@@ -57,6 +57,7 @@ TABLES = (
     ("Registration with others beside it", ("alive-", "parallel-"), None),
     ("Copies from byte 1 or byte 8 of a page on", ("copy-from-byte-",), None),
     ("Several mappings in one range", ("mappings-",), None),
+    ("The kernel's memory for a region, bytes", ("footprint",), None),
     ("munmap() that revokes, for each region", ("revocation-",), "alive"),
     ("Posting and polling, instructions in user space", ("provider",), None),
 )

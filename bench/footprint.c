@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+/*
+ * What regions take of the kernel's memory: how much less is free while many exist, for
+ * each of them. Other programs' memory is seen as well, so it wants a quiet machine.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "bench.h"
+#include "text.h"
+
+/* Free pages that a CPU keeps for itself count as used, a MiB or so: many make that little. */
+#define REGIONS 10000
+
+/* What is freed a moment later has so many looks to be so. */
+#define LOOKS	  100
+#define LOOK_NS	  (20 * 1000 * 1000)
+#define UNSETTLED (64 << 10)
+
+/* False after a line that says why. */
+static bool read_free(uint64_t *bytes)
+{
+	FILE *file = fopen("/proc/meminfo", "re");
+	bool found = false;
+	char line[128];
+	uint64_t kib;
+
+	while (file && !found && fgets(line, sizeof(line), file))
+		found = sscanf(line, "MemFree: %" SCNu64, &kib) == 1;
+	if (file)
+		fclose(file);
+	if (!found) {
+		complain("cannot read MemFree in /proc/meminfo");
+		return false;
+	}
+	*bytes = kib << 10;
+	return true;
+}
+
+static uint64_t apart(uint64_t a, uint64_t b)
+{
+	return a > b ? a - b : b - a;
+}
+
+/* What is free once it changes no more, or not so soon. */
+static bool settle(uint64_t *bytes)
+{
+	const struct timespec pause = { .tv_nsec = LOOK_NS };
+	uint64_t before = 0;
+
+	for (unsigned int i = 0; i < LOOKS; i++) {
+		if (!read_free(bytes))
+			return false;
+		if (apart(*bytes, before) < UNSETTLED)
+			return true;
+		before = *bytes;
+		nanosleep(&pause, NULL);
+	}
+	return true;
+}
+
+static bool register_all(struct ibv_pd *pd, const struct area *area,
+			 const char *kind, size_t size, struct ibv_mr **mrs,
+			 unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		mrs[i] = must_register(pd, area, kind, size);
+		if (!mrs[i])
+			return false;
+	}
+	return true;
+}
+
+static void report_footprint(const struct run *run, const char *kind,
+			     size_t size, unsigned int count, uint64_t bytes)
+{
+	const struct result result = {
+		.benchmark = "footprint",
+		.operation = "footprint",
+		.memory = kind,
+		.size = size,
+		.mappings = run->mappings,
+		.alive = count,
+	};
+	struct samples samples;
+
+	samples_init(&samples, 1);
+	samples_add(&samples, bytes / count);
+	report(run, &result, &samples);
+	samples_free(&samples);
+}
+
+/* What fails is the end of the process, which gives back the rest. */
+static bool measure(const struct run *run, struct ibv_pd *pd, const char *kind,
+		    size_t size)
+{
+	unsigned int count = run->alive ? run->alive : REGIONS;
+	struct ibv_mr **mrs = must_realloc(NULL, count, sizeof(*mrs));
+	uint64_t before, after;
+	struct area area;
+	struct ibv_mr *first;
+
+	memset(mrs, 0, count * sizeof(*mrs));
+	if (!area_map(&area, kind, size, run->mappings))
+		return false;
+	/* What regions of the same memory share, which it makes, is not counted. */
+	first = must_register(pd, &area, kind, size);
+	if (!first || !settle(&before) ||
+	    !register_all(pd, &area, kind, size, mrs, count) || !settle(&after))
+		return false;
+	for (unsigned int i = 0; i < count; i++)
+		ibv_dereg_mr(mrs[i]);
+	ibv_dereg_mr(first);
+	area_unmap(&area);
+	free(mrs);
+	report_footprint(run, kind, size, count,
+			 before > after ? before - after : 0);
+	return true;
+}
+
+static bool run_benchmark(const struct run *run)
+{
+	struct loopback pair;
+	bool ok = loopback_open(&pair, run->device);
+
+	for (size_t k = 0; ok && k < run->memory_count; k++)
+		for (size_t i = 0; ok && i < run->size_count; i++)
+			ok = measure(run, pair.pd, run->memories[k],
+				     run->sizes[i]);
+	loopback_close(&pair);
+	return ok;
+}
+
+const struct benchmark footprint_benchmark = {
+	.name = "footprint",
+	.summary = "what a region takes of the kernel's memory",
+	.sizes = { 4096, 64 << 10, 2 << 20 },
+	.unit = "bytes",
+	.needs_device = true,
+	.run = run_benchmark,
+};
