@@ -54,6 +54,7 @@ struct couple_plan {
 	bool keeps;		      /* what the owner does revokes nothing */
 	bool by_engine;	  /* the owner's bytes go by the DMA engine */
 	bool may_fail;	  /* transfers, though nothing is revoked */
+	bool no_reads;	  /* by RDMA during the event */
 	bool device_goes; /* the RDMA device: nothing can be closed */
 };
 

@@ -25,6 +25,7 @@ struct event {
 	bool revokes;
 	bool on_second_device; /* only there; otherwise on either */
 	bool may_fail;	       /* see struct couple_plan */
+	bool no_reads;	       /* likewise */
 	bool device_goes;
 	enum side kills; /* unless SIDES */
 };

@@ -146,6 +146,7 @@ static struct couple_plan make_plan(struct chaos *chaos,
 		.event = event->owner,
 		.keeps = !event->revokes,
 		.may_fail = event->may_fail,
+		.no_reads = event->no_reads,
 		.device_goes = event->device_goes,
 	};
 

@@ -111,6 +111,8 @@ static void move_until_over(struct side_run *run)
 			usleep(NAP_US);
 			continue;
 		}
+		run->stream.no_reads =
+			run->couple->plan.no_reads && before == EVENT;
 		result = stream_step(&run->stream, is_over, run);
 		if (!judge(run, before, result)) {
 			nap(run);

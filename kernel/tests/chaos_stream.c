@@ -84,10 +84,22 @@ static enum step run_engine(struct stream *stream, bool write, uint32_t offset,
 	return error ? FAILED : MOVED;
 }
 
+/* Which way the bytes of a step go: to the target first, as long as it is not known. */
+static bool choose_write(struct stream *stream)
+{
+	bool write = next_random(&stream->random) % 2;
+
+	if (!stream->is_known)
+		return true;
+	if (stream->no_reads && !stream->target.engine)
+		return opcode_of(stream, true) == IBV_WR_RDMA_WRITE;
+	return write;
+}
+
 struct result stream_step(struct stream *stream, bool (*stop)(void *),
 			  void *argument)
 {
-	bool write = !stream->is_known || next_random(&stream->random) % 2;
+	bool write = choose_write(stream);
 	uint32_t offset = next_random(&stream->random) % stream->size;
 	uint32_t length =
 		1 + next_random(&stream->random) % (stream->size - offset);

@@ -34,6 +34,7 @@ struct stream {
 	uint64_t random;
 	uint32_t size; /* so much of the target; an engine's buffer is small */
 	bool is_known; /* the model is what is there */
+	bool no_reads; /* the next step is an RDMA WRITE if it can be */
 	uint8_t model[STREAM_SIZE];
 };
 
