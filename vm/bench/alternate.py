@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
 """Runs in a guest for `lab bench`: perftest over all sizes, with the buffer in host
-memory, in a BAR of the server, in one of the client, in turn. Prints what p2pmr-bench
-does: a JSON document for each figure. Uses what the tests in that guest have."""
+memory, in a BAR of the server, in one of the client, and in host memory once more, in turn:
+what the last differs by is noise. Prints what p2pmr-bench does: a JSON document for each
+figure. Uses what the tests in that guest have."""
 
 import json
 import os
@@ -20,7 +21,8 @@ PROGRAMS = ("ib_write_bw", "ib_read_bw", "ib_send_bw", "ib_write_lat", "ib_read_
 # These know one size.
 ATOMIC = "ib_atomic_"
 # Memory as the report calls it: where the BAR is, seen from the side that asks.
-PLACES = {"host": {}, "bar-far": {"server": "P2PMR_BAR"}, "bar-near": {"client": "P2PMR_BAR2"}}
+PLACES = {"host": {}, "bar-far": {"server": "P2PMR_BAR"}, "bar-near": {"client": "P2PMR_BAR2"},
+          "host-again": {}}
 # Two programs that wait for latencies take the CPUs from whoever is to move the messages.
 ITERATIONS = {"bw": 30, "lat": 10}
 SECONDS = 240
@@ -36,16 +38,22 @@ def kind(program):
     return program.rpartition("_")[2]
 
 
-def run(program, bars, gid_index):
+def in_turn(number):
+    """The places, in each round another one first."""
+    names = list(PLACES)
+    first = number % len(names)
+    return names[first:] + names[:first]
+
+
+def run(program, place, gid_index):
     """The lines of figures of the client, as lists of numbers; none if all attempts failed."""
     for _ in range(ATTEMPTS):
-        status, text = run_once(program, bars, gid_index)
+        status, text = run_once(program, PLACES[place], gid_index)
         lines = figures(text)
         if lines and not any(status):
             return lines
-        print(f"{program} {bars}: status {status}\n{text}", file=sys.stderr, flush=True)
-    where = next((name for name, place in PLACES.items() if place == bars), bars)
-    print(f"missing {program} {where}", flush=True)
+        print(f"{program} {place}: status {status}\n{text}", file=sys.stderr, flush=True)
+    print(f"missing {program} {place}", flush=True)
     return []
 
 
@@ -105,8 +113,8 @@ def main(rounds):
         found = {}
         for number in range(rounds):
             print(f"perftest: {program}, {number + 1} of {rounds}", file=sys.stderr, flush=True)
-            for place, bars in PLACES.items():
-                for line in run(program, bars, gid_index):
+            for place in in_turn(number):
+                for line in run(program, place, gid_index):
                     for column, suffix, unit in FIGURES[kind(program)]:
                         key = (place, int(line[0]), suffix, unit)
                         found.setdefault(key, []).append(line[column])

@@ -96,7 +96,8 @@ PLAN = (
     Phase("transfer", "transfer", ("host", "bar", "bar-wc"), SIZES, quick=True,
           samples=MESSAGES),
     # Who polls for one of these loses its turn now and then, and more is counted.
-    Phase("transfer", "transfer", ("host", "bar", "bar-wc"), "-s 1M -e"),
+    Phase("transfer", "transfer", ("host", "bar", "bar-wc"), "-s 1M -e",
+          samples=MESSAGES),
     Phase("staged", "staged", ("bar", "bar-wc"), "-s 64,4K,64K"),
     Phase("staged", "staged", ("bar", "bar-wc"), "-s 1M -e"),
     Phase("copy", "copy", ("host", "bar", "bar-wc"), "-s 8,64,1K,4K,64K,1M"),
@@ -244,7 +245,7 @@ class Collector:
 
 
 def _name(kind):
-    if kind in MEMORIES or kind in ("bar-far", "bar-near"):
+    if kind in MEMORIES or kind in ("bar-far", "bar-near", "host-again"):
         return kind
     if kind.startswith("mixed:"):
         return "mixed"

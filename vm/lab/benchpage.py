@@ -10,7 +10,7 @@ from lab.errors import LabError
 PAGE = "index.html"
 COLOURS = {"host": "#777777", "thp": "#b09060", "hugetlb": "#60a060", "bar": "#c03030",
            "bar-wc": "#e08030", "exporter": "#3060c0", "mixed": "#8040a0",
-           "bar-far": "#c03030", "bar-near": "#3060c0"}
+           "bar-far": "#c03030", "bar-near": "#3060c0", "host-again": "#b8b8b8"}
 # What the names of memory mean, where a reader cannot guess.
 LEGEND = (("host", "private memory, pages of 4 KiB"), ("thp", "the same in transparent huge pages"),
           ("hugetlb", "the same in huge pages set aside"), ("bar", "a PCI BAR, uncached"),
@@ -18,7 +18,8 @@ LEGEND = (("host", "private memory, pages of 4 KiB"), ("thp", "the same in trans
           ("exporter", "a BAR through p2pmr_bar, which hands over extents"),
           ("mixed", "a BAR, and host memory in every other mapping"),
           ("bar-far", "perftest: the server's buffer is in a BAR"),
-          ("bar-near", "perftest: the client's is"))
+          ("bar-near", "perftest: the client's is"),
+          ("host-again", "perftest: neither is, once more; what this differs by is noise"))
 
 # Of two operations in one plot, those whose line is not dashed.
 PLAIN = ("", "to", "from", "straight", "stream")
@@ -136,7 +137,7 @@ tr:nth-child(odd) td { background: #f4f4f4; } td.number, th.number { text-align:
 .reached { color: #207020; } .short { color: #b02020; font-weight: bold; }
 img { margin: 4px; border: 1px solid #ddd; max-width: 100%; }
 .tables { display: flex; flex-wrap: wrap; gap: 0 3em; }
-dt { float: left; clear: left; width: 6em; font-weight: bold; } dd { margin-left: 7em; }
+dt { float: left; clear: left; width: 7em; font-weight: bold; } dd { margin-left: 8em; }
 h3 { font-size: 1em; margin: 1em 0 0; }
 """
 INTRODUCTION = """<p>Counted in instructions of a virtual machine, so that the figures repeat; what
