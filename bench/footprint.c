@@ -16,9 +16,13 @@
 /* Free pages that a CPU keeps for itself count as used, a MiB or so: many make that little. */
 #define REGIONS 10000
 
-/* What is freed a moment later has so many looks to be so. */
-#define LOOKS	  100
-#define LOOK_NS	  (20 * 1000 * 1000)
+/*
+ * What was there before may still be on its way: kfree_rcu() gathers for up to 5 s. All has
+ * settled once no more has become free for QUIET looks, or after LOOKS of them.
+ */
+#define LOOK_NS	  (200 * 1000 * 1000)
+#define QUIET	  30
+#define LOOKS	  300
 #define UNSETTLED (64 << 10)
 
 /* False after a line that says why. */
@@ -41,23 +45,18 @@ static bool read_free(uint64_t *bytes)
 	return true;
 }
 
-static uint64_t apart(uint64_t a, uint64_t b)
-{
-	return a > b ? a - b : b - a;
-}
-
-/* What is free once it changes no more, or not so soon. */
+/* What is free once it becomes no more, or not so soon. */
 static bool settle(uint64_t *bytes)
 {
 	const struct timespec pause = { .tv_nsec = LOOK_NS };
-	uint64_t before = 0;
+	uint64_t most = 0;
 
-	for (unsigned int i = 0; i < LOOKS; i++) {
+	for (unsigned int i = 0, quiet = 0; i < LOOKS && quiet < QUIET; i++) {
 		if (!read_free(bytes))
 			return false;
-		if (apart(*bytes, before) < UNSETTLED)
-			return true;
-		before = *bytes;
+		quiet = *bytes > most + UNSETTLED ? 0 : quiet + 1;
+		if (!quiet)
+			most = *bytes;
 		nanosleep(&pause, NULL);
 	}
 	return true;
@@ -94,27 +93,26 @@ static void report_footprint(const struct run *run, const char *kind,
 	samples_free(&samples);
 }
 
-/* What fails is the end of the process, which gives back the rest. */
+/*
+ * The first half only uses up what the kernel keeps of regions that are gone. What fails
+ * is the end of the process, which gives back the rest.
+ */
 static bool measure(const struct run *run, struct ibv_pd *pd, const char *kind,
 		    size_t size)
 {
 	unsigned int count = run->alive ? run->alive : REGIONS;
-	struct ibv_mr **mrs = must_realloc(NULL, count, sizeof(*mrs));
+	struct ibv_mr **mrs = must_realloc(NULL, count, 2 * sizeof(*mrs));
 	uint64_t before, after;
 	struct area area;
-	struct ibv_mr *first;
 
-	memset(mrs, 0, count * sizeof(*mrs));
-	if (!area_map(&area, kind, size, run->mappings))
+	if (!area_map(&area, kind, size, run->mappings) ||
+	    !register_all(pd, &area, kind, size, mrs, count) ||
+	    !settle(&before) ||
+	    !register_all(pd, &area, kind, size, mrs + count, count) ||
+	    !read_free(&after))
 		return false;
-	/* What regions of the same memory share, which it makes, is not counted. */
-	first = must_register(pd, &area, kind, size);
-	if (!first || !settle(&before) ||
-	    !register_all(pd, &area, kind, size, mrs, count) || !settle(&after))
-		return false;
-	for (unsigned int i = 0; i < count; i++)
+	for (unsigned int i = 0; i < 2 * count; i++)
 		ibv_dereg_mr(mrs[i]);
-	ibv_dereg_mr(first);
 	area_unmap(&area);
 	free(mrs);
 	report_footprint(run, kind, size, count,

@@ -74,8 +74,9 @@ static bool find_gid(struct ibv_context *context, struct ibv_gid_entry *found)
 
 	while (!look_for_gid(context, found)) {
 		if (time(NULL) > end) {
-			complain("the RDMA device has no address: is its "
-				 "network interface up, with an IP address?");
+			complain("%s has no RoCE v2 address: is its network "
+				 "interface up, with an IP address?",
+				 ibv_get_device_name(context->device));
 			return false;
 		}
 		usleep(10 * 1000);

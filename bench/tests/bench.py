@@ -123,12 +123,13 @@ def sleeps_for_events():
 
 def footprint():
     """Pinned pages are not the region's, and what the kernel keeps of it is."""
-    found = rows("-m", "host", "-m", BAR, "-s", "4K,64K", "-a", "4000", "footprint")
-    assert [(row["memory"], row["size"]) for row in found] == [
-        (memory, size) for memory in ("host", BAR) for size in (4096, 65536)], found
+    found = rows("-m", "host", "-m", BAR, "-s", "64K", "-a", "4000", "footprint")
+    assert [row["memory"] for row in found] == ["host", BAR], found
     for row in found:
         assert (row["unit"], row["operation"], row["alive"]) == ("bytes", "footprint", 4000), row
-        assert 500 < row["least"] == row["most"] < 32768, row
+        assert row["least"] == row["most"] < 32768, row
+    # What p2pmr keeps of it alone.
+    assert found[1]["least"] > 500, found
     assert " bytes\n" in bench("-m", "host", "-s", "4K", "-a", "1", "footprint").stdout
 
 

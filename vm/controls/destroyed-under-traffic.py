@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
+"""Runs in a guest, without p2pmr: queue pairs of soft-RoCE are destroyed while others write
+to them, for SECONDS or until the kernel has reported something, which is in its log. What it
+is stands in docs/reliability.md.
+
+usage: destroyed-under-traffic.py SECONDS"""
+
+import multiprocessing
+import subprocess
+import sys
+import time
+
+import pyverbs.enums as e
+
+from soft_roce import Pair, taint
+
+PROCESSES, LENGTH = 6, 4096
+
+
+def work(count):
+    pair = Pair(LENGTH)
+    while True:
+        pair.post_all(e.IBV_WR_RDMA_WRITE)
+        pair.destroy_queue_pairs()
+        with count.get_lock():
+            count.value += 1
+        pair.make_queue_pairs()
+
+
+def has_reported():
+    log = subprocess.run(["dmesg"], check=True, stdout=subprocess.PIPE, text=True).stdout
+    return "WARNING: " in log or "BUG: " in log
+
+
+def main(seconds):
+    print(f"tainted: {taint()}", flush=True)
+    count = multiprocessing.Value("l")
+    for _ in range(PROCESSES):
+        multiprocessing.Process(target=work, args=(count,), daemon=True).start()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not has_reported():
+        time.sleep(2)
+    print(f"{count.value} pairs were destroyed", flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
