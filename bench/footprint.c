@@ -3,11 +3,9 @@
  * What regions take of the kernel's memory: how much less is free while many exist, for
  * each of them. Other programs' memory is seen as well, so it wants a quiet machine.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "bench.h"

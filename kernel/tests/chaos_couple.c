@@ -116,6 +116,15 @@ bool couple_moves(struct couple *couple, unsigned int transfers,
 	return await(couple, "checked transfers", have_moved, wanted, why);
 }
 
+unsigned long couple_reads(const struct couple *couple)
+{
+	unsigned long count = 0;
+
+	for (enum side s = 0; s < SIDES; s++)
+		count += couple->state->sides[s].reads;
+	return count;
+}
+
 static bool has_happened(struct couple *couple, const void *argument)
 {
 	(void)argument;

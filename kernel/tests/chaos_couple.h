@@ -33,6 +33,7 @@ enum side {
 struct side_report {
 	atomic_ulong transfers, bytes; /* that were checked */
 	atomic_ulong failures;
+	atomic_ulong reads; /* that were posted */
 	atomic_bool is_wrong;
 	atomic_bool has_settled; /* after a revocation: has tried enough */
 	char wrong[WHY_SIZE];
@@ -77,6 +78,9 @@ bool couple_moves(struct couple *couple, unsigned int transfers,
 		  char why[WHY_SIZE]);
 bool couple_has_happened(struct couple *couple, char why[WHY_SIZE]);
 bool couple_has_settled(struct couple *couple, char why[WHY_SIZE]);
+
+/* How many RDMA READs both sides have posted. */
+unsigned long couple_reads(const struct couple *couple);
 
 /* SIGKILL; the address space is gone when it returns. */
 void couple_kill(struct couple *couple, enum side side);

@@ -202,15 +202,10 @@ static void reload_modules(struct chaos *chaos)
 
 /*
  * Where soft-RoCE could not answer a READ because the interface was down, it later
- * completes that READ as a success, without its data (docs/reliability.md); so there
- * are none on their way.
+ * completes that READ as a success, without its data (docs/reliability.md): no_reads.
  */
 static void interface_down_and_up(struct chaos *chaos)
 {
-	char why[WHY_SIZE] = "";
-
-	if (!couple_moves(&chaos->victims, 1, why))
-		fail_msg("before the interface goes down: %s", why);
 	assert_true(shell("ip link set " SECOND_NETDEV " down"));
 	usleep(last_us(chaos));
 	assert_true(shell("ip link set " SECOND_NETDEV " up"));

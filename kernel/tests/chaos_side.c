@@ -210,7 +210,7 @@ void side_be_peer(int socket, void *argument)
 	region = learn_region(&run.peer);
 	stream_open(&run.stream, &run.peer.queue, run.peer.device.pd,
 		    (struct target){ region.address, region.rkey, false, 0 },
-		    ~couple->plan.seed);
+		    ~couple->plan.seed, &run.report->reads);
 	move_until_over(&run);
 	if (couple->plan.device_goes)
 		return;
@@ -279,7 +279,8 @@ void side_own(int socket, void *argument)
 	tell_region(&run.peer, &mr);
 	own_open(&run);
 	stream_open(&run.stream, &run.own.near, run.peer.device.pd,
-		    own_target(&run, &mr), couple->plan.seed);
+		    own_target(&run, &mr), couple->plan.seed,
+		    &run.report->reads);
 	if (couple->plan.event)
 		assert_int_equal(pthread_create(&actor, NULL, act, &run), 0);
 	move_until_over(&run);

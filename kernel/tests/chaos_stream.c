@@ -11,9 +11,10 @@
 #define SLICE_MS 50
 
 void stream_open(struct stream *stream, struct queue *queue, struct ibv_pd *pd,
-		 struct target target, uint64_t seed)
+		 struct target target, uint64_t seed, atomic_ulong *reads)
 {
 	memset(stream, 0, sizeof(*stream));
+	stream->reads = reads;
 	stream->queue = queue;
 	stream->target = target;
 	stream->random = seed;
@@ -58,6 +59,8 @@ static enum step run(struct stream *stream, const struct transfer *transfer,
 	struct ibv_wc wc;
 
 	*status = IBV_WC_GENERAL_ERR;
+	if (transfer->opcode == IBV_WR_RDMA_READ)
+		(*stream->reads)++;
 	if (try_post(stream->queue, transfer))
 		return FAILED;
 	while (!try_completion(stream->queue, &wc, SLICE_MS))
@@ -87,11 +90,9 @@ static enum step run_engine(struct stream *stream, bool write, uint32_t offset,
 /* Which way the bytes of a step go: to the target first, as long as it is not known. */
 static bool choose_write(struct stream *stream)
 {
-	bool write = next_random(&stream->random) % 2;
+	bool write = !stream->is_known || next_random(&stream->random) % 2;
 
-	if (!stream->is_known)
-		return true;
-	if (stream->no_reads && !stream->target.engine)
+	if (stream->is_known && stream->no_reads && !stream->target.engine)
 		return opcode_of(stream, true) == IBV_WR_RDMA_WRITE;
 	return write;
 }

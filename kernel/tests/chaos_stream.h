@@ -35,6 +35,8 @@ struct stream {
 	uint32_t size; /* so much of the target; an engine's buffer is small */
 	bool is_known; /* the model is what is there */
 	bool no_reads; /* the next step is an RDMA WRITE if it can be */
+	atomic_ulong *
+		reads; /* RDMA READs are counted in it before they are posted */
 	uint8_t model[STREAM_SIZE];
 };
 
@@ -54,7 +56,7 @@ struct result {
 
 /* Host memory of its own, registered in the PD. */
 void stream_open(struct stream *stream, struct queue *queue, struct ibv_pd *pd,
-		 struct target target, uint64_t seed);
+		 struct target target, uint64_t seed, atomic_ulong *reads);
 void stream_close(struct stream *stream);
 
 /* For any thread: of traffic by queue pairs nothing is asserted. */

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab import benchpage, benchreport, run, streams, tree, verdict
-from lab.errors import FAILED, LabError
+from lab.errors import FAILED, GuestBroken, LabError
 from lab.guest import Guest
 from lab.progress import Step, say
 from lab.streams import Lines
@@ -52,6 +52,10 @@ cost=/usr/libexec/p2pmr/tests/provider-cost
 """
 COST = re.compile(r"(?P<operation>\S.*?) +(?P<librxe>\d+) +(?P<p2pmr>\d+) +(?P<domain>\d+)"
                   r"(  too many)?")
+
+
+# A BAR as p2pmr-bench names it.
+FUNCTION_BAR = re.compile(r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]:[0-5](:wc)?")
 
 
 @dataclass(frozen=True)
@@ -195,10 +199,21 @@ def _run(request):
     with run.prepared(request) as (machine, token):
         guest = Guest(token, {"stdout": Lines(collector.line),
                               "stderr": streams.to(sys.stderr)}, request.timeout)
-        status = verdict.status(name, guest.run(machine))
-    if status != 0:
-        raise LabError(f"{name}: a benchmark failed (status {status})")
+        why = _failure(name, guest.run(machine))
+    if why:
+        # What there is stays.
+        collector.line(f"missing what follows {collector.last}: {why}")
     return collector.rows
+
+
+def _failure(name, outcome):
+    """Why a guest did not come to its end; "" if it has."""
+    try:
+        status = verdict.status(name, outcome)
+    except GuestBroken as broken:
+        say(str(broken))
+        return "the guest broke"
+    return f"status {status}" if status else ""
 
 
 class Collector:
@@ -209,6 +224,12 @@ class Collector:
         self._common = {"target": target, "kernel": kernel}
         self._phase = None
         self.rows = []
+
+    @property
+    def last(self):
+        """What the last row is of."""
+        row = self.rows[-1] if self.rows else {}
+        return f"{row.get('phase', 'the start')} {row.get('operation', '')}".strip()
 
     def line(self, line):
         word, _, rest = line.partition(" ")
@@ -245,10 +266,11 @@ class Collector:
 
 
 def _name(kind):
-    if kind in MEMORIES or kind in ("bar-far", "bar-near", "host-again"):
+    if kind in ("host", "thp", "hugetlb", "bar-far", "bar-near", "host-again"):
         return kind
-    if kind.startswith("mixed:"):
-        return "mixed"
-    if kind.startswith("/dev/"):
-        return "exporter"
+    for beginning, name in (("mixed:", "mixed"), ("/dev/", "exporter")):
+        if kind.startswith(beginning):
+            return name
+    if not FUNCTION_BAR.fullmatch(kind):
+        raise LabError(f"not a kind of memory: {kind}")
     return "bar-wc" if kind.endswith(":wc") else "bar"

@@ -105,9 +105,11 @@ def _flat(figures, size):
 def _flat_footprint(figures, size):
     small = figures.get("footprint", "footprint", "exporter", 4096)
     large = figures.get("footprint", "footprint", "exporter", size)
-    return small and large and (f"memory for an MR of {size_text(size)} against 4 KiB",
-                                f"{large:,} bytes, {small:,}", "the same within 10 %",
-                                large <= small * 1.1)
+    if small is None or large is None:
+        return None
+    # Nothing at all was not seen.
+    return (f"memory for an MR of {size_text(size)} against 4 KiB",
+            f"{large:,} bytes, {small:,}", "the same within 10 %", 0 < large <= small * 1.1)
 
 
 def _a_page(figures, size):

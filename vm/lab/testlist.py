@@ -42,7 +42,7 @@ KEPT = ("upstream/test_cq.CQTest", "upstream/test_parent_domain.*", "provider/ve
 # kernel. perftest is user space over the same verbs, so a sample of it is enough; copies
 # and costs are the CPU's affair, and sanitizers find on one kernel what they would on
 # another. Chaos takes minutes, and a machine of two nodes is a guest of its own. Of the
-# command, what reads files of the kernel that may differ.
+# command, what reads files of the kernel that may differ; counts have a reference for each.
 LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*", "copy/*", "copy_asan/*", "lib_asan/*",
                       "dmabuf_asan/*", "dmabuf/preload-*", "dmabuf/forced-*",
                       "dmabuf/topology-switch", "dmabuf/topology-redirected",
@@ -51,7 +51,8 @@ LEFT_OUT_ELSEWHERE = ("lab/*", "perftest/*", "copy/*", "copy_asan/*", "lib_asan/
                       "documentation/*", "tool/*", "tool_asan/*", "bench/*",
                       "chaos/*", "range/numa-keeps")
 KEPT_ELSEWHERE = ("perftest/ib_write_bw-bar-on-both", "tool/status", "tool/bars*", "tool/mr",
-                  "tool/query*", "tool/monitor", "tool/test-bar", "tool/doctor-healthy")
+                  "tool/query*", "tool/monitor", "tool/test-bar", "tool/doctor-healthy",
+                  "bench/quick-run")
 # On the sanitizer kernel, always: what does not enter the kernel there or finds out nothing
 # of it. The lab's own tests, sources, documentation and packages have no guest of this
 # kernel, and Secure Boot starts none that Debian has not signed; user space under its own
