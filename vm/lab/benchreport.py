@@ -133,9 +133,11 @@ def _cheaper(what, figures, size, times):
 
 
 def _unsure(figures, operation, size):
-    """What the same differs by in one run; a hundredth of it at most."""
+    """What the same differs by in one run; a hundredth of it at most, and a ten-thousandth at
+    least: a few instructions are where the timer's interrupt falls."""
     spread = max(figures.spread(phase, operation, "host", size) for phase in ("loaded", "unloaded"))
-    return min(spread, (figures.get("unloaded", operation, "host", size) or 0) // 100)
+    whole = figures.get("unloaded", operation, "host", size) or 0
+    return max(min(spread, whole // 100), whole // 10000)
 
 
 def _tax(what, figures, operation, size, limit):
