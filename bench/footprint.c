@@ -16,11 +16,11 @@
 
 /*
  * What was there before may still be on its way: kfree_rcu() gathers for up to 5 s. All has
- * settled once no more has become free for QUIET looks, or after LOOKS of them.
+ * settled once no more has become free for QUIET looks.
  */
 #define LOOK_NS	  (200 * 1000 * 1000)
 #define QUIET	  30
-#define LOOKS	  300
+#define LOOKS	  100
 #define UNSETTLED (64 << 10)
 
 /* False after a line that says why. */
@@ -43,13 +43,14 @@ static bool read_free(uint64_t *bytes)
 	return true;
 }
 
-/* What is free once it becomes no more, or not so soon. */
+/* What is free once it becomes no more. */
 static bool settle(uint64_t *bytes)
 {
 	const struct timespec pause = { .tv_nsec = LOOK_NS };
+	unsigned int quiet = 0;
 	uint64_t most = 0;
 
-	for (unsigned int i = 0, quiet = 0; i < LOOKS && quiet < QUIET; i++) {
+	for (unsigned int i = 0; i < LOOKS && quiet < QUIET; i++) {
 		if (!read_free(bytes))
 			return false;
 		quiet = *bytes > most + UNSETTLED ? 0 : quiet + 1;
@@ -57,6 +58,9 @@ static bool settle(uint64_t *bytes)
 			most = *bytes;
 		nanosleep(&pause, NULL);
 	}
+	if (quiet < QUIET)
+		complain(
+			"more and more memory becomes free: the figure is not exact");
 	return true;
 }
 
@@ -92,24 +96,24 @@ static void report_footprint(const struct run *run, const char *kind,
 }
 
 /*
- * The first half only uses up what the kernel keeps of regions that are gone. What fails
- * is the end of the process, which gives back the rest.
+ * The first two thirds only use up what the kernel keeps of the regions of the
+ * measurement before. What fails is the end of the process, which gives back the rest.
  */
 static bool measure(const struct run *run, struct ibv_pd *pd, const char *kind,
 		    size_t size)
 {
 	unsigned int count = run->alive ? run->alive : REGIONS;
-	struct ibv_mr **mrs = must_realloc(NULL, count, 2 * sizeof(*mrs));
+	struct ibv_mr **mrs = must_realloc(NULL, count, 3 * sizeof(*mrs));
 	uint64_t before, after;
 	struct area area;
 
 	if (!area_map(&area, kind, size, run->mappings) ||
-	    !register_all(pd, &area, kind, size, mrs, count) ||
+	    !register_all(pd, &area, kind, size, mrs, 2 * count) ||
 	    !settle(&before) ||
-	    !register_all(pd, &area, kind, size, mrs + count, count) ||
-	    !read_free(&after))
+	    !register_all(pd, &area, kind, size, mrs + 2 * count, count) ||
+	    !settle(&after))
 		return false;
-	for (unsigned int i = 0; i < 2 * count; i++)
+	for (unsigned int i = 0; i < 3 * count; i++)
 		ibv_dereg_mr(mrs[i]);
 	area_unmap(&area);
 	free(mrs);

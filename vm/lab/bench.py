@@ -20,7 +20,7 @@ TIMEOUT = 3600
 RESULTS = "results.json"
 # perftest in turn with its buffers here and there, so many times.
 PERFTEST = Path(__file__).resolve().parent.parent / "bench" / "alternate.py"
-PERFTEST_ROUNDS = 3
+PERFTEST_ROUNDS = 4
 
 # Names for the kinds of memory, as the pages show them. $BAR is a function's address.
 MEMORIES = {
@@ -162,7 +162,7 @@ def bench(chosen, quick, out, commit=False):
                                               encoding="utf-8")
     page = benchpage.write(results, folder)
     print(benchreport.summary(results))
-    if commit:
+    if commit and not results["missing"]:
         benchreport.commit(results)
         return 0
     say(f"lab: {page}")
@@ -233,8 +233,8 @@ class Collector:
     @property
     def last(self):
         """What the last row is of."""
-        row = self.rows[-1] if self.rows else {}
-        return f"{row.get('phase', 'the start')} {row.get('operation', '')}".strip()
+        row = next((row for row in reversed(self.rows) if "phase" in row), None)
+        return f"{row['phase']} {row['operation']}" if row else "the start"
 
     def line(self, line):
         word, _, rest = line.partition(" ")
