@@ -116,7 +116,10 @@ def sleeps_for_events():
         return resource.getrusage(resource.RUSAGE_CHILDREN).ru_nvcsw - before
 
     polling, sleeping = switches(), switches("-e")
-    assert sleeping - polling >= count * len(OPERATIONS["transfer"]) * 3 // 4, (polling, sleeping)
+    # 6.1's driver has moved the message when the call that posts it returns.
+    if tuple(int(part) for part in os.uname().release.split(".")[:2]) >= (6, 4):
+        messages = count * len(OPERATIONS["transfer"])
+        assert sleeping - polling >= messages * 3 // 4, (polling, sleeping)
     found = rows("-m", BAR, "-s", "8,64K", "-n", "2", "--events", "staged")
     assert {row["operation"] for row in found} == set(OPERATIONS["staged"]), found
 
