@@ -108,6 +108,9 @@ void report(const struct run *run, const struct result *result,
 /* NULL after a line that says why. */
 struct ibv_mr *must_register(struct ibv_pd *pd, const struct area *area,
 			     const char *kind, size_t length);
+/* So many of the same; false after a line that says why there are fewer. */
+bool register_many(struct ibv_pd *pd, const struct area *area, const char *kind,
+		   size_t length, struct ibv_mr **mrs, unsigned int count);
 
 /*
  * One message from or to the beginning of the regions, done when it returns; a SEND

@@ -64,18 +64,6 @@ static bool settle(uint64_t *bytes)
 	return true;
 }
 
-static bool register_all(struct ibv_pd *pd, const struct area *area,
-			 const char *kind, size_t size, struct ibv_mr **mrs,
-			 unsigned int count)
-{
-	for (unsigned int i = 0; i < count; i++) {
-		mrs[i] = must_register(pd, area, kind, size);
-		if (!mrs[i])
-			return false;
-	}
-	return true;
-}
-
 static void report_footprint(const struct run *run, const char *kind,
 			     size_t size, unsigned int count, uint64_t bytes)
 {
@@ -108,9 +96,9 @@ static bool measure(const struct run *run, struct ibv_pd *pd, const char *kind,
 	struct area area;
 
 	if (!area_map(&area, kind, size, run->mappings) ||
-	    !register_all(pd, &area, kind, size, mrs, 2 * count) ||
+	    !register_many(pd, &area, kind, size, mrs, 2 * count) ||
 	    !settle(&before) ||
-	    !register_all(pd, &area, kind, size, mrs + 2 * count, count) ||
+	    !register_many(pd, &area, kind, size, mrs + 2 * count, count) ||
 	    !settle(&after))
 		return false;
 	for (unsigned int i = 0; i < 3 * count; i++)

@@ -181,3 +181,14 @@ struct ibv_mr *must_register(struct ibv_pd *pd, const struct area *area,
 			 strerror(errno));
 	return mr;
 }
+
+bool register_many(struct ibv_pd *pd, const struct area *area, const char *kind,
+		   size_t length, struct ibv_mr **mrs, unsigned int count)
+{
+	for (unsigned int i = 0; i < count; i++) {
+		mrs[i] = must_register(pd, area, kind, length);
+		if (!mrs[i])
+			return false;
+	}
+	return true;
+}

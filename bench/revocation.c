@@ -11,18 +11,6 @@
 #include "bench.h"
 #include "text.h"
 
-static bool register_many(struct loopback *pair, const struct area *area,
-			  const char *kind, size_t size, struct ibv_mr **mrs,
-			  unsigned int count)
-{
-	for (unsigned int i = 0; i < count; i++) {
-		mrs[i] = must_register(pair->pd, area, kind, size);
-		if (!mrs[i])
-			return false;
-	}
-	return true;
-}
-
 /* An access after the end, whose answer is what the peer sees of it. */
 static bool peer_is_told(struct loopback *pair, const struct ibv_mr *host,
 			 const struct ibv_mr *gone)
@@ -54,7 +42,7 @@ static bool measure_once(const struct run *run, const char *kind, size_t size,
 	    !area_map(&area, kind, size, run->mappings))
 		return false;
 	mr = must_register(pair.pd, &host, "host", 4096);
-	if (!mr || !register_many(&pair, &area, kind, size, mrs, count))
+	if (!mr || !register_many(pair.pd, &area, kind, size, mrs, count))
 		return false;
 	begin = now();
 	area_unmap(&area);

@@ -156,42 +156,25 @@ static struct couple_plan make_plan(struct chaos *chaos,
 	return plan;
 }
 
-static bool just_happen(struct chaos *chaos, const struct event *event,
-			char why[WHY_SIZE])
-{
-	(void)why;
-	event->happen(chaos);
-	return true;
-}
-
-/* The next transfer of a side may be a READ from before, the one after that is none. */
-static bool happen_without_reads(struct chaos *chaos, const struct event *event,
-				 char why[WHY_SIZE])
-{
-	unsigned long before;
-
-	if (!couple_moves(&chaos->victims, 1, why))
-		return false;
-	before = couple_reads(&chaos->victims);
-	event->happen(chaos);
-	if (couple_reads(&chaos->victims) == before)
-		return true;
-	snprintf(why, WHY_SIZE, "READs were posted during the event");
-	return false;
-}
-
 /* Lets it happen; from then on `stage` says what came of it. */
 static bool happen(struct chaos *chaos, const struct event *event,
 		   char why[WHY_SIZE])
 {
 	struct couple_state *state = chaos->victims.state;
+	unsigned long reads;
 
 	state->stage = EVENT;
 	if (event->owner)
 		return couple_has_happened(&chaos->victims, why);
-	if (!(event->no_reads ? happen_without_reads : just_happen)(chaos,
-								    event, why))
+	/* A side's next transfer may be a READ from before, the one after that is none. */
+	if (event->no_reads && !couple_moves(&chaos->victims, 1, why))
 		return false;
+	reads = couple_reads(&chaos->victims);
+	event->happen(chaos);
+	if (event->no_reads && couple_reads(&chaos->victims) != reads) {
+		snprintf(why, WHY_SIZE, "READs were posted during the event");
+		return false;
+	}
 	state->stage = event->revokes ? REVOKED : KEPT;
 	return true;
 }

@@ -35,8 +35,7 @@ struct stream {
 	uint32_t size; /* so much of the target; an engine's buffer is small */
 	bool is_known; /* the model is what is there */
 	bool no_reads; /* the next step is an RDMA WRITE if it can be */
-	atomic_ulong *
-		reads; /* RDMA READs are counted in it before they are posted */
+	atomic_ulong *reads; /* counts RDMA READs, each before it is posted */
 	uint8_t model[STREAM_SIZE];
 };
 

@@ -12,7 +12,7 @@ import time
 
 import pyverbs.enums as e
 
-from soft_roce import Pair, taint
+from soft_roce import Pair, Workers, taint
 
 PROCESSES, LENGTH = 6, 4096
 
@@ -35,17 +35,11 @@ def reports():
 def main(seconds):
     print(f"tainted: {taint()}", flush=True)
     count = multiprocessing.Value("l")
-    workers = [multiprocessing.Process(target=work, args=(count,), daemon=True)
-               for _ in range(PROCESSES)]
-    for worker in workers:
-        worker.start()
+    workers = Workers(PROCESSES, work, count)
     before, end = reports(), time.monotonic() + seconds
-    while (time.monotonic() < end and reports() == before
-           and all(worker.is_alive() for worker in workers)):
+    while time.monotonic() < end and reports() == before and workers.are_alive():
         time.sleep(2)
     print(f"{count.value} pairs were destroyed", flush=True)
-    if not all(worker.is_alive() for worker in workers):
-        print("a process has ended")
     return 0 if reports() > before else 1
 
 

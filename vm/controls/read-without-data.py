@@ -16,7 +16,7 @@ import time
 import pyverbs.enums as e
 from pyverbs.pyverbs_error import PyverbsError
 
-from soft_roce import DEPTH, DEVICE, Pair, taint
+from soft_roce import DEPTH, DEVICE, Pair, Workers, taint
 
 PROCESSES, LENGTH = 4, 8
 BEFORE, DATA = b"\xee" * LENGTH, b"\x55" * LENGTH
@@ -69,22 +69,16 @@ def main(seconds):
         name = file.read().strip()
     print(f"tainted: {taint()}", flush=True)
     found, restarts = multiprocessing.Value("i"), multiprocessing.Value("i")
-    workers = [multiprocessing.Process(target=work, args=(found, restarts), daemon=True)
-               for _ in range(PROCESSES)]
-    for worker in workers:
-        worker.start()
+    workers = Workers(PROCESSES, work, found, restarts)
     time.sleep(5)
     flips, end = 0, time.monotonic() + seconds
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        while (not found.value and time.monotonic() < end
-               and all(worker.is_alive() for worker in workers)):
+        while not found.value and time.monotonic() < end and workers.are_alive():
             flip(sock, name)
             flips += 1
             time.sleep(0.3 + flips % 7 / 10)
     print(f"down and up {flips} times, new queue pairs {restarts.value} times, READs that "
           f"succeeded without data: {found.value}", flush=True)
-    if not found.value and not all(worker.is_alive() for worker in workers):
-        print("a process has ended")
     return 0 if found.value else 1
 
 

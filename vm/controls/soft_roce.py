@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0 OR BSD-2-Clause
-"""Two connected queue pairs of soft-RoCE, and host memory, for the programs beside this one."""
+"""Two connected queue pairs of soft-RoCE, and host memory, and processes that use them, for the
+programs beside this one."""
 
+import multiprocessing
 import os
 import sys
 
@@ -24,6 +26,22 @@ ACCESS = (e.IBV_ACCESS_LOCAL_WRITE | e.IBV_ACCESS_REMOTE_READ | e.IBV_ACCESS_REM
 def taint():
     with open("/proc/sys/kernel/tainted", encoding="ascii") as file:
         return file.read().strip()
+
+
+class Workers:
+    """So many processes that do the same until the program ends."""
+
+    def __init__(self, count, work, *arguments):
+        self._processes = [multiprocessing.Process(target=work, args=arguments, daemon=True)
+                           for _ in range(count)]
+        for process in self._processes:
+            process.start()
+
+    def are_alive(self):
+        alive = all(process.is_alive() for process in self._processes)
+        if not alive:
+            print("a process has ended", flush=True)
+        return alive
 
 
 class Pair:

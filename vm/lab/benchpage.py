@@ -140,8 +140,8 @@ img { margin: 4px; border: 1px solid #ddd; max-width: 100%; }
 dt { float: left; clear: left; width: 7em; font-weight: bold; } dd { margin-left: 8em; }
 h3 { font-size: 1em; margin: 1em 0 0; }
 """
-INTRODUCTION = """<p>Counted in instructions of a virtual machine, so that the figures repeat, but for
-memory, in bytes; what perftest shows, and what is "by the clock", is measured, with host memory and
+INTRODUCTION = """<p>Counted in instructions of a virtual machine, so that the figures repeat, but
+for memory, in bytes; what perftest shows, and what is "by the clock", is measured, with host memory and
 BARs in turn. Points are medians, bars go from the least to the 90 % quantile; goals are judged by
 the least, those of messages by the lower quartile, or by the median where the program sleeps until
 they are there. How the figures come about is in <code>docs/performance.md</code>.</p>"""
@@ -224,8 +224,8 @@ def _is_number(value):
 
 
 def _row_table(rows):
-    columns = ("phase", "operation", "memory", "size", "mappings", "alive", "events", "unit", "least",
-               "p25", "median", "mean", "p90", "most")
+    columns = ("phase", "operation", "memory", "size", "mappings", "alive", "events", "unit",
+               "least", "p25", "median", "mean", "p90", "most")
     lines = ["<details><summary>All figures</summary><table><tr>"
              + "".join(f"<th>{column}</th>" for column in columns) + "</tr>"]
     for row in rows:
