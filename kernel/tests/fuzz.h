@@ -105,7 +105,7 @@ struct world {
 	const uint8_t *witness;	    /* the BARs, mapped beside the arena */
 	const uint8_t *witness2;
 	struct region regions[REGIONS];
-	atomic_int chardevs[HANDLES];
+	int chardevs[HANDLES];
 	atomic_int dmabufs[HANDLES];
 	struct imported imports[HANDLES];
 	struct actor actors[THREADS];
@@ -118,6 +118,7 @@ struct tally {
 	atomic_ulong tried[MOST_OPS];
 	atomic_ulong worked[MOST_OPS]; /* the kernel did as it was asked */
 	atomic_ulong foretold;	       /* outcomes that were known in advance */
+	char reason[256];	       /* what was first wrong with a case */
 	uint64_t base[3], size[3];     /* of the modules' code */
 	uint8_t covered[3][MODULE_BYTES];
 };
@@ -133,6 +134,11 @@ struct ground {
 };
 /* False, and told on standard output, if not; what is left in it is enough for that. */
 bool run_case(struct fuzz_case *c, const struct ground *ground);
+/* On standard output, and once more after the case, which is long. */
+void tell_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Something that a step has seen cannot be. Ends the process. */
+void wrong(const char *format, ...)
+	__attribute__((format(printf, 1, 2), noreturn));
 
 /* fuzz_steps.c */
 struct operation_kind {
@@ -159,9 +165,6 @@ uint64_t pages_of(uint64_t start, uint64_t length);
 struct region *region_pick(struct world *w, uint32_t arg);
 bool region_take(struct region *region);
 void region_give(struct region *region);
-/* Something that a step has seen cannot be. Ends the process. */
-void wrong(const char *format, ...)
-	__attribute__((format(printf, 1, 2), noreturn));
 
 /* fuzz_memory.c */
 bool step_map(struct actor *me, const uint32_t *arg);

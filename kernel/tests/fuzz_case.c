@@ -10,6 +10,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -26,6 +27,36 @@
 #define DEPTH	     32
 
 struct tally *tally;
+
+static void vtell_wrong(const char *format, va_list ap)
+{
+	char text[sizeof(tally->reason)];
+
+	vsnprintf(text, sizeof(text), format, ap);
+	printf("wrong: %s\n", text);
+	fflush(stdout);
+	if (!*tally->reason)
+		strcpy(tally->reason, text);
+}
+
+void tell_wrong(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vtell_wrong(format, ap);
+	va_end(ap);
+}
+
+void wrong(const char *format, ...)
+{
+	va_list ap;
+
+	va_start(ap, format);
+	vtell_wrong(format, ap);
+	va_end(ap);
+	_exit(1);
+}
 
 static void *act(void *argument)
 {
@@ -50,8 +81,7 @@ static void crashed(int number, siginfo_t *info, void *context)
 	void *frames[DEPTH];
 
 	(void)context;
-	printf("wrong: signal %d at %p\n", number, info->si_addr);
-	fflush(stdout);
+	tell_wrong("signal %d at %p", number, info->si_addr);
 	backtrace_symbols_fd(frames, backtrace(frames, DEPTH), STDOUT_FILENO);
 	_exit(1);
 }
@@ -99,8 +129,7 @@ static int wait_for(pid_t pid)
 			return status;
 		usleep(5000);
 	}
-	printf("wrong: not over after %d s; it waits in:\n", CASE_SECONDS);
-	fflush(stdout);
+	tell_wrong("not over after %d s; it waits in:", CASE_SECONDS);
 	shell("for t in /proc/%d/task/*; do cat $t/stack; done", pid);
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
@@ -121,9 +150,11 @@ static bool counters_agree(void)
 
 	for (size_t i = 0; i < ARRAY_SIZE(ends); i++)
 		ended += debugfs_counter(ends[i]);
-	if (!none || ended != registered)
-		printf("wrong: %lu registered, %lu ended; left:\n%s",
-		       registered, ended, text);
+	if (!none || ended != registered) {
+		tell_wrong("%lu registered, %lu ended; left:", registered,
+			   ended);
+		fputs(text, stdout);
+	}
 	free(text);
 	return none && ended == registered;
 }
@@ -136,9 +167,10 @@ static bool references_agree(const struct ground *ground)
 			return true;
 		usleep(10000);
 	}
-	printf("wrong: references of the modules are %d and %d, not %d and %d\n",
-	       module_references(CORE_MODULE), module_references(VERBS_MODULE),
-	       ground->core, ground->verbs);
+	tell_wrong("references of the modules are %d and %d, not %d and %d",
+		   module_references(CORE_MODULE),
+		   module_references(VERBS_MODULE), ground->core,
+		   ground->verbs);
 	return false;
 }
 
@@ -162,7 +194,7 @@ static bool run_once(const struct fuzz_case *c, const struct ground *ground,
 	ok = c->killed ? WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL
 		       : status == 0;
 	if (!ok)
-		printf("wrong: the case ended with wait status %#x\n", status);
+		tell_wrong("the case ended with wait status %#x", status);
 	ok = references_agree(ground) && counters_agree() && ok;
 	fflush(stdout);
 	if (quiet) {
@@ -195,10 +227,12 @@ static void shrink(struct fuzz_case *c, const struct ground *ground)
 
 bool run_case(struct fuzz_case *c, const struct ground *ground)
 {
-	bool ok = run_once(c, ground, false);
+	char first[sizeof(tally->reason)];
 
-	if (ok)
+	*tally->reason = '\0';
+	if (run_once(c, ground, false))
 		return true;
+	strcpy(first, tally->reason);
 	printf("seed %" PRIu64 "; the case:\n", c->seed);
 	case_print(c, stdout);
 	if (c->threads == 1) {
@@ -208,6 +242,7 @@ bool run_case(struct fuzz_case *c, const struct ground *ground)
 		case_print(c, stdout);
 		run_once(c, ground, false);
 	}
+	printf("first wrong with it: %s\n", first);
 	fflush(stdout);
 	return false;
 }

@@ -271,8 +271,10 @@ bool step_extended(struct actor *me, const uint32_t *arg)
 	if (in_size > sizeof(in.request) && arg[5] & 1)
 		in.request.size = in_size;
 	mutate(&in, in_size, arg[5] >> 1, arg[0]);
-	good = !in_size || well_formed(&in.request, (uint8_t *)&in, in_size,
-				       out_size, event);
+	/* Another number may be that of another thread's eventfd. */
+	good = !in_size ||
+	       well_formed(&in.request, (uint8_t *)&in, in_size, out_size,
+			   w->alone ? event : (int)in.request.eventfd);
 	error = uverbs_register(w->device.pd, (void *)wanted.start,
 				wanted.length, wanted.access, &in, in_size, out,
 				out_size, &mr);

@@ -374,17 +374,23 @@ bool step_read(struct actor *me, const uint32_t *arg)
 	return read(fd, bytes, size) > 0;
 }
 
-/* Another file in the place of one. */
+/*
+ * Another file in the place of one, under the number that it has: another thread
+ * may just be about to use that, and is to meet the one or the other.
+ */
 bool step_handle(struct actor *me, const uint32_t *arg)
 {
 	int fd = open(P2PMR_DEVICE_PATH, O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	int slot = me->world->chardevs[arg[0] % HANDLES];
 	struct p2pmr_ioc_hello hello = { .size = sizeof(hello),
 					 .version = P2PMR_ABI_VERSION };
+	bool replaced;
 
 	if (fd < 0)
 		return false;
 	if (arg[1] % 4)
 		chardev_error(fd, P2PMR_IOC_HELLO, &hello);
-	close(atomic_exchange(&me->world->chardevs[arg[0] % HANDLES], fd));
-	return true;
+	replaced = dup3(fd, slot, O_CLOEXEC) == slot;
+	close(fd);
+	return replaced;
 }

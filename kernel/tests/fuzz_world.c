@@ -18,19 +18,6 @@
 #define BUFFER_SIZE (8 * PAGE)
 #define FILE_SIZE   (1l << 30)
 
-void wrong(const char *format, ...)
-{
-	va_list ap;
-
-	printf("wrong: ");
-	va_start(ap, format);
-	vprintf(format, ap);
-	va_end(ap);
-	putchar('\n');
-	fflush(stdout);
-	_exit(1);
-}
-
 static void open_sources(struct world *w)
 {
 	char registers[PATH_SIZE];
@@ -116,7 +103,7 @@ void world_open(struct world *w, const struct fuzz_case *c)
 	for (int i = 0; i < REGIONS; i++)
 		atomic_flag_clear(&w->regions[i].taken);
 	for (int i = 0; i < HANDLES; i++) {
-		atomic_init(&w->chardevs[i], chardev_ready());
+		w->chardevs[i] = chardev_ready();
 		fcntl(w->chardevs[i], F_SETFL, O_NONBLOCK);
 		atomic_init(&w->dmabufs[i], -1);
 		atomic_flag_clear(&w->imports[i].taken);
