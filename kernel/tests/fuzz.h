@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "bar.h"
 #include "endpoint.h"
@@ -100,7 +101,7 @@ struct world {
 	struct device device;
 	struct ibv_pd *other_pd;
 	int sources[NR_SOURCES];
-	unsigned long inodes[NR_SOURCES];
+	struct stat files[NR_SOURCES];
 	uint64_t bases[NR_SOURCES]; /* where the file begins on the bus */
 	const uint8_t *witness;	    /* the BARs, mapped beside the arena */
 	const uint8_t *witness2;

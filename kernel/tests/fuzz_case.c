@@ -23,7 +23,7 @@
 #include "system.h"
 #include "watch.h"
 
-#define CASE_SECONDS 100
+#define CASE_SECONDS (100 * slowness())
 #define DEPTH	     32
 
 struct tally *tally;
@@ -124,12 +124,12 @@ static int wait_for(pid_t pid)
 {
 	int status;
 
-	for (int i = 0; i < CASE_SECONDS * 200; i++) {
+	for (unsigned int i = 0; i < CASE_SECONDS * 200; i++) {
 		if (waitpid(pid, &status, WNOHANG) == pid)
 			return status;
 		usleep(5000);
 	}
-	tell_wrong("not over after %d s; it waits in:", CASE_SECONDS);
+	tell_wrong("not over after %u s; it waits in:", CASE_SECONDS);
 	shell("for t in /proc/%d/task/*; do cat $t/stack; done", pid);
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
@@ -188,6 +188,7 @@ static bool run_once(const struct fuzz_case *c, const struct ground *ground,
 		dup2(out, STDOUT_FILENO);
 	mark(c);
 	pid = fork();
+	assert_true(pid >= 0);
 	if (!pid)
 		carry_out(c);
 	status = wait_for(pid);

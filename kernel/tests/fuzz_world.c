@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "chardev.h"
@@ -28,7 +28,6 @@ static void open_sources(struct world *w)
 		[SOURCE_BAR2] = bar_path(BAR2),
 		[SOURCE_REGISTERS] = registers,
 	};
-	struct stat st;
 	uint64_t last;
 
 	pci_file(BAR, "resource0", registers);
@@ -40,9 +39,8 @@ static void open_sources(struct world *w)
 				paths[i], O_CLOEXEC | (i == SOURCE_BAR_READ_ONLY
 							       ? O_RDONLY
 							       : O_RDWR));
-		if (w->sources[i] < 0 || fstat(w->sources[i], &st))
+		if (w->sources[i] < 0 || fstat(w->sources[i], &w->files[i]))
 			wrong("source %d: %s", i, strerror(errno));
-		w->inodes[i] = st.st_ino;
 	}
 	physical_range(BAR, &w->bases[SOURCE_BAR], &last);
 	physical_range(BAR2, &w->bases[SOURCE_BAR2], &last);
@@ -145,11 +143,12 @@ static void view_mapping(const struct world *w, struct page_view *pages,
 			 const char *line)
 {
 	unsigned long start, end, offset, inode;
+	unsigned int major, minor;
 	struct page_view view = { .mapped = true, .source = -1 };
 	char rights[5];
 
-	if (sscanf(line, "%lx-%lx %4s %lx %*x:%*x %lu", &start, &end, rights,
-		   &offset, &inode) != 5)
+	if (sscanf(line, "%lx-%lx %4s %lx %x:%x %lu", &start, &end, rights,
+		   &offset, &major, &minor, &inode) != 7)
 		wrong("/proc/self/maps: %s", line);
 	if (end <= (uintptr_t)ARENA || start >= (uintptr_t)ARENA + ARENA_SIZE)
 		return;
@@ -157,7 +156,8 @@ static void view_mapping(const struct world *w, struct page_view *pages,
 	view.writable = rights[1] == 'w';
 	view.shared = rights[3] == 's';
 	for (int i = 0; inode && i < NR_SOURCES; i++)
-		if (w->inodes[i] == inode)
+		if (w->files[i].st_ino == inode &&
+		    w->files[i].st_dev == makedev(major, minor))
 			view.source = i;
 	/* What sysfs maps shows with its place on the bus. */
 	if (view.source >= 0)
