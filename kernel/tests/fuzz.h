@@ -135,9 +135,10 @@ struct ground {
 };
 /* False, and told on standard output, if not; what is left in it is enough for that. */
 bool run_case(struct fuzz_case *c, const struct ground *ground);
-/* On standard output, and once more after the case, which is long. */
-void tell_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Something that a step has seen cannot be. Ends the process. */
+/*
+ * Something that a step has seen cannot be: told on standard output, and once more
+ * after the case, which is long. Ends the process.
+ */
 void wrong(const char *format, ...)
 	__attribute__((format(printf, 1, 2), noreturn));
 

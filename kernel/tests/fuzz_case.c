@@ -39,7 +39,8 @@ static void vtell_wrong(const char *format, va_list ap)
 		strcpy(tally->reason, text);
 }
 
-void tell_wrong(const char *format, ...)
+__attribute__((format(printf, 1, 2))) static void tell_wrong(const char *format,
+							     ...)
 {
 	va_list ap;
 

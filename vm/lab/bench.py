@@ -115,12 +115,12 @@ PLAN = (
 def _of_host(name, before, quick=True):
     """What p2pmr must not make dearer, with its modules as `before` leaves them."""
     return (Phase(name, "register", ("host",), "-s 4K,2M", before=before, quick=quick),
-            Phase(name, "transfer", ("host",), "-s 64,4K", quick=quick, samples=MESSAGES))
+            Phase(name, "transfer", ("host",), "-s 64,1K,4K", quick=quick, samples=MESSAGES))
 
 
-# In turn and twice, since a guest that has been up for longer counts differently, most of all
-# from the first time to the second, which is not judged; and not in one in which 100,000 objects
-# have come and gone.
+# In turn and twice, after a run of each kind that is not judged: a guest that has been up for
+# longer counts differently, by what its allocators have left. And not in one in which 100,000
+# objects have come and gone.
 TAX = (_of_host("warm-up", UNLOAD, quick=False) + _of_host("warm-up", LOAD, quick=False)
        + 2 * (_of_host("unloaded", UNLOAD) + _of_host("loaded", LOAD)))
 QUICK = tuple(phase for phase in PLAN + TAX if phase.quick)

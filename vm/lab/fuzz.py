@@ -16,7 +16,8 @@ from lab.progress import say
 from lab.results import results_file, write_results
 
 PROGRAM = f"/{testlist.GUEST_TESTS}/fuzz"
-# Beyond the time for cases: the last of them, and writing down what there is.
+# Beyond the time for cases: the last of them, and writing down what there is, where the
+# target is not slow.
 MARGIN_SECONDS = 300
 
 
@@ -46,7 +47,7 @@ def _run(target, duration, seed, cases, folder):
     if cases:
         command += ["-c", str(cases)]
     request = run.Request(target=target, command=command, share=folder,
-                          timeout=duration + MARGIN_SECONDS)
+                          timeout=duration + MARGIN_SECONDS * target.slowness)
     with run.prepared(request) as (machine, token):
         # Progress goes where the lab's own does: the result is what is asked for.
         guest = Guest(token, {"stdout": streams.to(sys.stderr),
