@@ -12,6 +12,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 
+from lab import kernellog
 from lab.errors import LabError
 from lab.hostport import HostPort
 from lab.progress import Step, say
@@ -25,7 +26,7 @@ FIRMWARE_SECONDS = 120
 # Emulation with several threads has two holes: a CPU may still execute the breakpoint by
 # which Linux patches its own code after Linux has taken it away, and on a busy machine
 # the timer may not tick while Linux tries it. Where that happens before the guest is up
-# and with no module of ours loaded, it is started again.
+# and with no module of ours loaded, it is started again, and so where QEMU crashes.
 BOOT_ATTEMPTS = 3
 EMULATION = re.compile(rb"(?:Oops: int3: |Kernel panic - not syncing: IO-APIC \+ timer doesn't "
                        rb"work!).*\r?\n.* Not tainted ")
@@ -83,12 +84,16 @@ class Guest:
         """Runs the guest to its end, whatever that is."""
         for _ in range(BOOT_ATTEMPTS - 1):
             outcome = self._attempt(machine)
-            if self._phase != "boot" or not EMULATION.search(self.log):
+            if self._phase != "boot" or not self._emulation_failed(outcome):
                 return outcome
             say("lab: emulation failed while the guest booted; starting it again")
             self.log = b""
             self._trouble = ""
         return self._attempt(machine)
+
+    def _emulation_failed(self, outcome):
+        return EMULATION.search(self.log) or (outcome.crashed and not
+                                              kernellog.bad_reports(outcome.log))
 
     def _attempt(self, machine):
         self._booting = Step("booting the guest")
