@@ -323,8 +323,7 @@ bool try_completion(struct queue *queue, struct ibv_wc *wc, int milliseconds)
 	}
 }
 
-/* 16 MiB take half of it where several sanitizer kernels are emulated at once. */
-static int deadline_ms(void)
+int deadline_ms(void)
 {
 	return DEADLINE_MS * slowness();
 }

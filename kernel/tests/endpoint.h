@@ -74,6 +74,12 @@ void post(struct queue *queue, const struct transfer *transfer);
 void post_receive(struct queue *queue, void *buffer, uint32_t length,
 		  uint32_t lkey);
 
+/*
+ * How long a completion may take: 16 MiB take half of it where several sanitizer
+ * kernels are emulated at once.
+ */
+int deadline_ms(void);
+
 /* The next completion; the deadline passing fails the test. */
 struct ibv_wc wait_completion(struct queue *queue);
 

@@ -23,7 +23,7 @@
 #include "system.h"
 #include "watch.h"
 
-#define CASE_SECONDS (100 * slowness())
+#define CASE_SECONDS 100
 #define DEPTH	     32
 
 struct tally *tally;
@@ -123,14 +123,15 @@ static void mark(const struct fuzz_case *c)
 
 static int wait_for(pid_t pid)
 {
+	const unsigned int seconds = CASE_SECONDS * slowness();
 	int status;
 
-	for (unsigned int i = 0; i < CASE_SECONDS * 200; i++) {
+	for (unsigned int i = 0; i < seconds * 200; i++) {
 		if (waitpid(pid, &status, WNOHANG) == pid)
 			return status;
 		usleep(5000);
 	}
-	tell_wrong("not over after %u s; it waits in:", CASE_SECONDS);
+	tell_wrong("not over after %u s; it waits in:", seconds);
 	shell("for t in /proc/%d/task/*; do cat $t/stack; done", pid);
 	kill(pid, SIGKILL);
 	waitpid(pid, &status, 0);
@@ -229,12 +230,9 @@ static void shrink(struct fuzz_case *c, const struct ground *ground)
 
 bool run_case(struct fuzz_case *c, const struct ground *ground)
 {
-	char first[sizeof(tally->reason)];
-
 	*tally->reason = '\0';
 	if (run_once(c, ground, false))
 		return true;
-	strcpy(first, tally->reason);
 	printf("seed %" PRIu64 "; the case:\n", c->seed);
 	case_print(c, stdout);
 	if (c->threads == 1) {
@@ -244,7 +242,7 @@ bool run_case(struct fuzz_case *c, const struct ground *ground)
 		case_print(c, stdout);
 		run_once(c, ground, false);
 	}
-	printf("first wrong with it: %s\n", first);
+	printf("first wrong with it: %s\n", tally->reason);
 	fflush(stdout);
 	return false;
 }

@@ -180,13 +180,13 @@ static int lowest_free(void)
 /* The errnos that docs/abi.md and the header have for requests. */
 static bool is_known_error(int error)
 {
-	static const int known[] = { 0,		  EPERM,	   ENXIO,
-				     EAGAIN,	  ENOMEM,	   EACCES,
-				     EFAULT,	  ENODEV,	   EINVAL,
-				     EMFILE,	  ENOTTY,	   ENOSPC,
-				     E2BIG,	  EPROTO,	   EDQUOT,
-				     EINTR,	  ENODATA,	   EOPNOTSUPP,
-				     EMEDIUMTYPE, EPROTONOSUPPORT, ENFILE };
+	static const int known[] = {
+		0,	EPERM,	 ENXIO,	     EAGAIN,	  ENOMEM,
+		EACCES, EFAULT,	 ENODEV,     EINVAL,	  EMFILE,
+		ENOTTY, ENOSPC,	 E2BIG,	     EPROTO,	  EDQUOT,
+		EINTR,	ENODATA, EOPNOTSUPP, EMEDIUMTYPE, EPROTONOSUPPORT,
+		ENFILE,
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 		if (known[i] == error)

@@ -11,7 +11,6 @@
 #include "fuzz.h"
 #include "runner.h"
 
-#define PATIENCE_MS 20000
 #define MOST_BYTES  (2 * PAGE)
 #define REMOTE_PART (4 * PAGE) /* of the buffer, where the region is local */
 
@@ -200,7 +199,7 @@ bool step_message(struct actor *me, const uint32_t *arg)
 	status = try_transfer(&me->pair.near, &t);
 	/* What the sender hears first is not always the end of it. */
 	if (status == IBV_WC_SUCCESS &&
-	    !try_completion(&me->pair.far, &wc, PATIENCE_MS * slowness()))
+	    !try_completion(&me->pair.far, &wc, deadline_ms()))
 		wrong("a message has arrived, and nobody knows");
 	if (status == IBV_WC_SUCCESS && wc.status == IBV_WC_SUCCESS) {
 		if (was_dead)
@@ -234,9 +233,9 @@ bool step_invalidate(struct actor *me, const uint32_t *arg)
 	    ibv_post_recv(me->pair.far.qp, &receive, &bad_receive))
 		return false;
 	if (!ibv_post_send(me->pair.near.qp, &wr, &bad))
-		try_completion(&me->pair.near, &wc, PATIENCE_MS * slowness());
+		try_completion(&me->pair.near, &wc, deadline_ms());
 	if (wc.status == IBV_WC_SUCCESS && wr.opcode == IBV_WR_SEND_WITH_INV)
-		try_completion(&me->pair.far, &wc, PATIENCE_MS * slowness());
+		try_completion(&me->pair.far, &wc, deadline_ms());
 	if (wc.status == IBV_WC_SUCCESS)
 		return true;
 	pair_reconnect(&me->pair);
