@@ -3,6 +3,7 @@
 counts that are committed for a kernel."""
 
 import json
+import operator
 import statistics
 from pathlib import Path
 
@@ -145,29 +146,28 @@ def _tax(what, figures, operation, size, limit):
                                     loaded - unloaded <= limit)
 
 
+def _dearest(messages, of_one_packet, compare):
+    """(what p2pmr costs it, its kind and size) of the messages to which it costs most; None if
+    there are none of these."""
+    found = [(compare(loaded, unloaded), f"{operation} of {size_text(size)}")
+             for operation, size, loaded, unloaded in messages.taxed()
+             if (size <= ONE_PACKET) == of_one_packet]
+    return max(found, key=lambda dearer: dearer[0], default=None)
+
+
 def _tax_on_packets(messages):
-    """Of all kinds of messages that fit one packet the one that costs most more."""
-    worst = max(((loaded - unloaded, operation, size)
-                 for operation, size, loaded, unloaded in messages.taxed() if size <= ONE_PACKET),
-                key=lambda found: found[0], default=None)
-    if not worst:
-        return None
-    more, operation, size = worst
-    return ("messages of one packet in host memory, p2pmr loaded, more instructions",
-            f"{more:,} ({operation} of {size_text(size)})", f"at most {FEW}", more <= FEW)
+    found = _dearest(messages, True, operator.sub)
+    return found and ("messages of one packet in host memory, p2pmr loaded, more instructions",
+                      f"{found[0]:,} ({found[1]})", f"at most {FEW}", found[0] <= FEW)
 
 
 def _tax_on_longer(messages):
-    """Of the others. Their packets are alive together, and whether the CPU's slab has room for
-    all depends on who took from it before, which is a hundredth."""
-    worst = max(((loaded / unloaded, operation, size)
-                 for operation, size, loaded, unloaded in messages.taxed() if size > ONE_PACKET),
-                key=lambda found: found[0], default=None)
-    if not worst:
-        return None
-    ratio, operation, size = worst
-    return ("longer messages, p2pmr loaded", f"{100 * (ratio - 1):+.1f} % ({operation} of "
-            f"{size_text(size)})", "at most 2 % more", ratio <= 1.02)
+    """Their packets are alive together, and whether the CPU's slab has room for all depends on
+    who took from it before, which is a hundredth."""
+    found = _dearest(messages, False, operator.truediv)
+    return found and ("longer messages, p2pmr loaded",
+                      f"{100 * (found[0] - 1):+.1f} % ({found[1]})", "at most 2 % more",
+                      found[0] <= 1.02)
 
 
 def _same(messages):
